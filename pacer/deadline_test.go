@@ -1,0 +1,174 @@
+package pacer_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+)
+
+// wantRefused checks that a call was refused at the given time and why, and
+// what wait was predicted.
+func wantRefused(t *testing.T, one *call, at time.Duration, kind error, wait time.Duration) {
+	t.Helper()
+	var refusal *pacer.Error
+	switch {
+	case !one.ended:
+		t.Errorf("the caller still waits, want %v at %v", kind, at)
+	case !errors.Is(one.err, kind) || !errors.As(one.err, &refusal):
+		t.Errorf("Wait returned %v, want a *pacer.Error that is %v", one.err, kind)
+	case one.at != at:
+		t.Errorf("refused at %v, want %v", one.at, at)
+	case refusal.Wait() != wait:
+		t.Errorf("predicted wait %v, want %v", refusal.Wait(), wait)
+	}
+}
+
+func TestDeadlineFailsFast(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		limits  []pacer.Limit
+		started int // callers who start first, without waiting
+		ahead   int // callers in the queue
+		timeout time.Duration
+		wait    time.Duration // 0: the caller is not refused
+	}{
+		{"free slot", []pacer.Limit{{Calls: 1, Period: time.Hour}}, 0, 0, time.Nanosecond, 0},
+		{"before the slot", []pacer.Limit{{Calls: 1, Period: time.Second}}, 1, 0, time.Second - 1, time.Second},
+		{"exactly at the slot", []pacer.Limit{{Calls: 1, Period: time.Second}}, 1, 0, time.Second, time.Second},
+		{"after the slot", []pacer.Limit{{Calls: 1, Period: time.Second}}, 1, 0, time.Second + 1, 0},
+		{"several waiters ahead", []pacer.Limit{{Calls: 2, Period: time.Second}}, 2, 5, 3 * time.Second, 3 * time.Second},
+		{"several waiters ahead, in time", []pacer.Limit{{Calls: 2, Period: time.Second}}, 2, 5, 3*time.Second + 1, 0},
+		{"drip", []pacer.Limit{{Calls: 5, Period: 10 * time.Second, Even: true}}, 1, 3, 8 * time.Second, 8 * time.Second},
+		{
+			"several limits: 0 0 1 1 2 10 10 …",
+			[]pacer.Limit{{Calls: 2, Period: time.Second}, {Calls: 5, Period: 10 * time.Second}},
+			2, 4, 9 * time.Second, 10 * time.Second,
+		},
+		{
+			"drip under a burst: 0 2 4 10 12 14 20",
+			[]pacer.Limit{{Calls: 5, Period: 10 * time.Second, Even: true}, {Calls: 3, Period: 10 * time.Second}},
+			1, 5, 20 * time.Second, 20 * time.Second,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := pacerOf(t, test.limits...)
+				c := newCallers(p)
+				c.arrive(test.started + test.ahead)
+				before := p.Stats()
+
+				one := c.arriveBefore(test.timeout)
+				if test.wait == 0 {
+					c.starts()
+					if one.err != nil {
+						t.Errorf("Wait: %v, want a slot", one.err)
+					}
+					return
+				}
+				wantRefused(t, one, 0, pacer.ErrDeadline, test.wait)
+				wantRefused(t, one, 0, context.DeadlineExceeded, test.wait)
+				if errors.Is(one.err, pacer.ErrQueueFull) || errors.Is(one.err, context.Canceled) {
+					t.Errorf("%v matches errors of another kind", one.err)
+				}
+				before.Rejected++
+				if after := p.Stats(); after != before {
+					t.Errorf("Stats after the refusal: %+v, want %+v", after, before)
+				}
+
+				// The next caller is told, and gets, what the refused one could not use.
+				next := c.arrive(1)[0]
+				c.starts()
+				if next.err != nil || next.at != test.wait {
+					t.Errorf("next caller started at %v (%v), want %v", next.at, next.err, test.wait)
+				}
+			})
+		})
+	}
+}
+
+// What is predicted holds however the queue changed before: predictions belong
+// to places, and whoever stands there gets them.
+func TestDeadlinePredictionFollowsTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(pacer.Drip(1, time.Second))
+		queue := c.arrive(6)[1:] // due at 1 2 3 4 5
+		wantRefused(t, c.arriveBefore(time.Second), 0, pacer.ErrDeadline, 6*time.Second)
+		c.leave(queue[0])
+		c.leave(queue[3])
+		wantRefused(t, c.arriveBefore(time.Second), 0, pacer.ErrDeadline, 4*time.Second)
+		time.Sleep(2500 * time.Millisecond) // two started
+		wantRefused(t, c.arriveBefore(time.Second), 2500*time.Millisecond, pacer.ErrDeadline, 1500*time.Millisecond)
+		c.wantStarts(t, seconds(0, 1, 2, 3))
+
+		// The queue ran empty and time passed: no old prediction may survive.
+		time.Sleep(7 * time.Second)
+		c.arrive(3) // 10 11 12
+		wantRefused(t, c.arriveBefore(time.Second), 10*time.Second, pacer.ErrDeadline, 3*time.Second)
+		c.starts()
+	})
+}
+
+// A refusal without a queue leaves nothing behind for those who come after idling.
+func TestDeadlinePredictionIsFreshAfterIdling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(pacer.Burst(1, time.Second))
+		c.arrive(1)
+		wantRefused(t, c.arriveBefore(time.Millisecond), 0, pacer.ErrDeadline, time.Second)
+		time.Sleep(time.Second + 5*time.Millisecond)
+		c.arrive(1)
+		wantRefused(t, c.arriveBefore(time.Millisecond), time.Second+5*time.Millisecond, pacer.ErrDeadline, time.Second)
+		c.starts()
+	})
+}
+
+func TestDeadlineOfAWaiterIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(pacer.Burst(1, time.Second))
+		c.arrive(1)
+		tight := c.arriveBefore(time.Second + 1) // one nanosecond to spare
+		roomy := c.arriveBefore(time.Hour)
+		c.wantStarts(t, seconds(0, 1, 2))
+		if tight.err != nil || roomy.err != nil {
+			t.Errorf("Wait: %v and %v, want slots", tight.err, roomy.err)
+		}
+	})
+}
+
+func TestQueueFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Second}}, MaxWaiting: 2})
+		c := newCallers(p)
+		c.arrive(3)
+		full := c.arrive(1)[0]
+		wantRefused(t, full, 0, pacer.ErrQueueFull, 3*time.Second)
+		if errors.Is(full.err, pacer.ErrDeadline) || errors.Is(full.err, context.DeadlineExceeded) {
+			t.Errorf("%v matches errors of another kind", full.err)
+		}
+		if got := p.Stats(); got.Waiting != 2 || got.Rejected != 1 {
+			t.Errorf("Stats: %+v, want 2 waiting, 1 rejected", got)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		c.arrive(1) // there is room again
+		wantRefused(t, c.arrive(1)[0], time.Second, pacer.ErrQueueFull, 3*time.Second)
+		c.leave(c.calls[2])
+		c.arrive(1) // and whoever gives up makes room
+		c.wantStarts(t, seconds(0, 1, 2, 3))
+	})
+}
+
+func TestQueueIsUnboundedByDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(pacer.Burst(1, time.Second))
+		c.arrive(2000)
+		for i, at := range c.starts() {
+			if want := time.Duration(i) * time.Second; at != want {
+				t.Fatalf("caller %d started at %v, want %v", i, at, want)
+			}
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package pacer
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// In a bubble nobody is ever late, so these tests drive a schedule by hand.
+
+func wantDue(t *testing.T, s *schedule, want time.Duration) {
+	t.Helper()
+	if got := s.due(); got != want {
+		t.Fatalf("next start due at %v, want %v", got, want)
+	}
+}
+
+func TestDripDoesNotCreepThoughEveryStartIsLate(t *testing.T) {
+	const (
+		calls    = 1000
+		interval = time.Millisecond
+		late     = interval - 1
+	)
+	s := newSchedule([]Limit{{Calls: calls, Period: calls * interval, Even: true}})
+	s.start(0)
+	for i := time.Duration(1); i < calls; i++ {
+		wantDue(t, &s, i*interval)
+		s.start(i*interval + late)
+	}
+	// The window, not the grid, makes the second thousand wait for the late ones
+	// of the first: once a Period, not once a start.
+	wantDue(t, &s, calls*interval)
+	s.start(calls * interval)
+	for i := time.Duration(calls + 1); i < 2*calls; i++ {
+		wantDue(t, &s, i*interval+late)
+		s.start(i*interval + late)
+	}
+}
+
+func TestStalledMachineFiresNoBunch(t *testing.T) {
+	s := newSchedule([]Limit{{Calls: 10, Period: time.Second, Even: true}})
+	s.start(0)
+	wantDue(t, &s, 100*time.Millisecond)
+	s.start(730 * time.Millisecond) // six slots were missed
+	for i := time.Duration(1); i < 5; i++ {
+		wantDue(t, &s, (730+i*100)*time.Millisecond)
+		s.start((730 + i*100) * time.Millisecond)
+	}
+}
+
+func TestPredictionAfterLateStart(t *testing.T) {
+	for _, test := range []struct{ late, next time.Duration }{
+		{0, 2 * time.Second},
+		{stall - 1, 2 * time.Second}, // a little early: rather wait in vain than be refused in vain
+		{stall, 2*time.Second + stall},
+		{time.Minute, 2*time.Second + time.Minute},
+	} {
+		t.Run(fmt.Sprint(test.late), func(t *testing.T) {
+			s := newSchedule([]Limit{{Calls: 1, Period: time.Second}})
+			s.start(0)
+			for n := range 3 {
+				want := time.Duration(n+1) * time.Second
+				if got := s.planned(n, 0); got != want {
+					t.Fatalf("caller with %d ahead planned for %v, want %v", n, got, want)
+				}
+			}
+			now := time.Second + test.late
+			s.start(now)
+			for n := range 3 {
+				want := test.next + time.Duration(n)*time.Second
+				if got := s.planned(n, now); got != want {
+					t.Errorf("caller with %d ahead planned for %v, want %v", n, got, want)
+				}
+			}
+		})
+	}
+}
+
+// What is due already is planned for now, not for the past.
+func TestPredictionIsNeverInThePast(t *testing.T) {
+	s := newSchedule([]Limit{{Calls: 1, Period: time.Second}})
+	s.start(0)
+	s.planned(0, 0)
+	if got := s.planned(0, 3*time.Second); got != 3*time.Second {
+		t.Errorf("planned for %v, want 3s", got)
+	}
+}
+
+// A schedule that is forgotten when it is no longer busy, and begun anew, decides
+// the same: that is what lets a Keyed forget.
+func TestIdleScheduleDecidesLikeAFreshOne(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		var limits []Limit
+		for range 1 + random.IntN(3) {
+			limits = append(limits, Limit{1 + random.IntN(5), time.Duration(1 + random.IntN(1000)), random.IntN(2) == 0})
+		}
+		old, now := newSchedule(limits), time.Duration(0)
+		for range random.IntN(20) {
+			now = max(now+time.Duration(random.IntN(200)), old.due())
+			old.start(now)
+		}
+		if random.IntN(2) == 0 {
+			old.pause(now + time.Duration(random.IntN(2000)))
+		}
+		now = max(now, old.busyUntil()) + time.Duration(random.IntN(3))
+		fresh := newSchedule(limits)
+		for n := range 20 {
+			now = max(now+time.Duration(random.IntN(100)), old.due())
+			if got := max(now, fresh.due()); got != now {
+				t.Fatalf("seed %d, %+v: start %d is due at %v, in a fresh schedule at %v", seed, limits, n, now, got)
+			}
+			if o, f := old.planned(3, now), fresh.planned(3, now); o != f {
+				t.Fatalf("seed %d, %+v: start %d: the fourth is planned for %v, in a fresh schedule for %v", seed, limits, n, o, f)
+			}
+			old.start(now)
+			fresh.start(now)
+			old.plan.clear()
+			fresh.plan.clear()
+		}
+	}
+}
+
+// A queue with someone in it is remembered even when nothing else is pending:
+// the head may be due and not have looked yet.
+func TestWaitingCallerKeepsPacerBusy(t *testing.T) {
+	p := Burst(1, time.Second)
+	if got := p.busy(); got != 0 {
+		t.Errorf("an unused pacer is busy for %v, want 0", got)
+	}
+	p.queue.join(&waiter{})
+	if got := p.busy(); got != 1 {
+		t.Errorf("a pacer with a queue is busy for %v, want 1ns", got)
+	}
+}
