@@ -1,0 +1,191 @@
+package retrypolicy
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// An Attempt is what a [Policy] is told about one finished attempt.
+type Attempt struct {
+	// Number counts the attempts of a call from 1, the first send.
+	Number int
+
+	// Request is the caller's request, whose context is the caller's too. It is
+	// nil under [Do].
+	Request *http.Request
+
+	// Response is nil if the attempt failed with an error, and under [Do]. Its
+	// status and header may be read; its body must be left alone.
+	Response *http.Response
+
+	// Err is the attempt's error, nil if there is a response.
+	Err error
+
+	// Elapsed is the time since the call began.
+	Elapsed time.Duration
+
+	// Previous is the delay before this attempt, zero before the first.
+	Previous time.Duration
+
+	// Replayable says that the request, body included, can be sent again. It is
+	// always true under [Do].
+	Replayable bool
+}
+
+// A Decision is a [Policy]'s answer about one attempt.
+type Decision struct {
+	Retry   bool          // make another attempt …
+	Delay   time.Duration // … after this; zero without Retry
+	Verdict Verdict       // what the attempt was taken for
+	Reason  Reason        // why no other attempt is made; empty with Retry
+}
+
+// A Reason says why a call made no further attempt. The values are stable and
+// few, fit for a metric's attribute.
+type Reason string
+
+// The reasons, in the order in which [Policy.Next] looks for them.
+const (
+	ReasonAccepted            Reason = "accepted"              // the response, or success, is the result
+	ReasonCanceled            Reason = "canceled"              // the caller cancelled the context
+	ReasonDeadline            Reason = "deadline"              // the caller's deadline passed, or the delay would outlive it
+	ReasonNotRetryable        Reason = "not_retryable"         // an error that another attempt would not change
+	ReasonMaxAttempts         Reason = "max_attempts"          // Config.MaxAttempts were made, or WithoutRetry
+	ReasonMethodNotIdempotent Reason = "method_not_idempotent" // the request may have been processed
+	ReasonBodyNotReplayable   Reason = "body_not_replayable"   // the request body cannot be sent again
+	ReasonRetryAfterTooLong   Reason = "retry_after_too_long"  // the server asks for more than Config.MaxRetryAfter
+	ReasonMaxElapsed          Reason = "max_elapsed"           // the next attempt would start after Config.MaxElapsed
+	ReasonBudgetExhausted     Reason = "budget_exhausted"      // Config.Budget allows no retry now
+)
+
+// Wait sleeps for d.Delay and reports whether ctx is still alive. A context that
+// ends at the very moment the delay does wins: nothing more may be sent.
+func (d Decision) Wait(ctx context.Context) bool {
+	if d.Delay > 0 {
+		timer := time.NewTimer(d.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// Next decides what follows attempt a of a call made with ctx, the caller's
+// context and not one derived for the attempt. It must be called once after every
+// attempt, the successful ones included: the call with Number 1 is what the
+// [Budget] counts. Next never sleeps; waiting Decision.Delay is up to its caller.
+//
+// Next obeys [WithoutRetry]. It does not look for [WithPolicy]: that is
+// [Policy.For], once per call.
+func (p *Policy) Next(ctx context.Context, a Attempt) Decision {
+	if a.Number == 1 {
+		p.cfg.Budget.countCall()
+	}
+	v := p.Classify(a)
+	switch {
+	case v == Accept && a.Err == nil:
+		return stop(v, ReasonAccepted)
+	case ctx.Err() != nil:
+		return stop(v, endReason(ctx))
+	case v == Accept:
+		return stop(v, ReasonNotRetryable)
+	case a.Number >= p.cfg.MaxAttempts || retryOff(ctx):
+		return stop(v, ReasonMaxAttempts)
+	case mayBeProcessed(v, a.Response) && !Idempotent(a.Request):
+		return stop(v, ReasonMethodNotIdempotent)
+	case !a.Replayable:
+		return stop(v, ReasonBodyNotReplayable)
+	}
+
+	now := time.Now()
+	asked := askedDelay(a.Response, now)
+	if asked > p.cfg.MaxRetryAfter {
+		return stop(v, ReasonRetryAfterTooLong)
+	}
+	delay := p.delay(a, asked)
+	if p.cfg.MaxElapsed > 0 && delay > p.cfg.MaxElapsed-a.Elapsed {
+		return stop(v, ReasonMaxElapsed)
+	}
+	if deadline, ok := ctx.Deadline(); ok && delay >= deadline.Sub(now) {
+		return stop(v, ReasonDeadline)
+	}
+	// Last, because a retry that something else forbids must not be charged.
+	if !p.cfg.Budget.allowRetry() {
+		return stop(v, ReasonBudgetExhausted)
+	}
+	return Decision{Retry: true, Delay: delay, Verdict: v}
+}
+
+func stop(v Verdict, r Reason) Decision { return Decision{Verdict: v, Reason: r} }
+
+// endReason names the end of a context that is done.
+func endReason(ctx context.Context) Reason {
+	if ctx.Err() == context.DeadlineExceeded {
+		return ReasonDeadline
+	}
+	return ReasonCanceled
+}
+
+// mayBeProcessed reports whether the server may have acted on the request. A 429
+// or 403 is a refusal to act; a 503 is often sent by a proxy whose backend did.
+func mayBeProcessed(v Verdict, resp *http.Response) bool {
+	switch v {
+	case Unprocessed:
+		return false
+	case Throttled:
+		return resp != nil && resp.StatusCode == http.StatusServiceUnavailable
+	default:
+		return true
+	}
+}
+
+// Idempotent reports whether sending req twice is harmless, so that it may be
+// retried though it may have been processed: by its method (RFC 9110 §9.2.2; QUERY
+// too), or by an Idempotency-Key or X-Idempotency-Key header, as net/http has it. A
+// nil request, that of [Do], is.
+func Idempotent(req *http.Request) bool {
+	if req == nil {
+		return true
+	}
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace,
+		http.MethodPut, http.MethodDelete, "QUERY":
+		return true
+	}
+	// Presence decides, not the value: net/http treats an empty slice as a key that
+	// is not to be sent.
+	if _, ok := req.Header["Idempotency-Key"]; ok {
+		return true
+	}
+	_, ok := req.Header["X-Idempotency-Key"]
+	return ok
+}
+
+// askedDelay is the delay the server asked for, zero if it did not.
+func askedDelay(resp *http.Response, now time.Time) time.Duration {
+	if resp == nil {
+		return 0
+	}
+	d, _ := RetryAfter(resp.Header, now)
+	return d
+}
+
+// delay is the wait before the retry that follows a, never less than asked. The
+// jitter on top of asked is what spreads callers that were told the same moment.
+func (p *Policy) delay(a Attempt, asked time.Duration) time.Duration {
+	d := max(0, p.cfg.Backoff.Delay(a.Number, a.Previous))
+	if asked <= 0 {
+		return d
+	}
+	d = max(d, asked)
+	jitter := rand.N(d/10 + 1)
+	if jitter > math.MaxInt64-d {
+		return math.MaxInt64
+	}
+	return d + jitter
+}

@@ -1,0 +1,148 @@
+package retrypolicy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// An Error is what a failed call ends with. It unwraps to Err only: the errors of
+// earlier attempts are gone.
+type Error struct {
+	// Attempts is the number of attempts made, zero if the context was done before
+	// the first.
+	Attempts int
+
+	// Reason says why no further attempt was made.
+	Reason Reason
+
+	// Err is the last attempt's error. If the caller's context ended the call, it
+	// also matches the context's Err and Cause.
+	Err error
+}
+
+// NewError returns the Error of a call made with ctx, the caller's context, that
+// ends with err after some attempts. If ctx is done, that is the Reason whatever
+// reason says, and Err matches the context's Err and Cause besides err. It is for
+// those who write a loop of their own around [Policy.Next].
+func NewError(ctx context.Context, attempts int, reason Reason, err error) *Error {
+	if ctx.Err() != nil {
+		reason = endReason(ctx)
+	}
+	return &Error{Attempts: attempts, Reason: reason, Err: interruption(ctx, err)}
+}
+
+// Error returns a text fit for logs: it holds no query, user information or header
+// value of a URL or response that net/http put into the cause's text.
+func (e *Error) Error() string {
+	plural := "s"
+	if e.Attempts == 1 {
+		plural = ""
+	}
+	return fmt.Sprintf("retrypolicy: gave up after %d attempt%s (%s): %s", e.Attempts, plural, e.Reason, ErrorText(e.Err))
+}
+
+// ErrorText returns err's text without what must not reach a log: the user
+// information and query of a URL, and the header values that errors of net/http are
+// known to quote.
+func ErrorText(err error) string { return scrub(describe(err)) }
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Timeout reports whether any cause is a timeout, as for a net.Error.
+func (e *Error) Timeout() bool {
+	return contains(e.Err, func(err error) bool {
+		t, ok := err.(interface{ Timeout() bool })
+		return ok && t.Timeout()
+	})
+}
+
+// ErrorType returns the Reason, which serves as OpenTelemetry's error.type.
+func (e *Error) ErrorType() string { return string(e.Reason) }
+
+// interrupted is the cause of a call that the caller's context ended.
+type interrupted struct {
+	ctx   error // the context's Err
+	cause error // the context's Cause; may be the same
+	last  error // the last attempt's error; nil if there was none
+}
+
+// interruption returns the cause of a call that ended with last under ctx: last
+// itself, unless ctx is done and last does not tell so.
+func interruption(ctx context.Context, last error) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if err == nil {
+		return last
+	}
+	if last != nil && errors.Is(last, err) && errors.Is(last, cause) {
+		return last
+	}
+	return &interrupted{ctx: err, cause: cause, last: last}
+}
+
+func (e *interrupted) Error() string {
+	text := e.ctx.Error()
+	if e.cause != e.ctx {
+		text += ": " + e.cause.Error()
+	}
+	if e.last != nil {
+		text += "; last failure: " + e.last.Error()
+	}
+	return text
+}
+
+func (e *interrupted) Unwrap() []error {
+	errs := []error{e.ctx}
+	if e.cause != e.ctx {
+		errs = append(errs, e.cause)
+	}
+	if e.last != nil {
+		errs = append(errs, e.last)
+	}
+	return errs
+}
+
+// describe returns err's text without the secrets that errors of net/http are
+// known to carry, wherever in the tree they sit: a wrapper's text is its own with
+// the cause's replaced.
+func describe(err error) string {
+	switch e := err.(type) {
+	case nil:
+		return "no error"
+	case *url.Error:
+		if e.Op == "parse" {
+			return "parse: invalid URL" // the cause quotes parts of it
+		}
+		return e.Op + ": " + describe(e.Err)
+	case textproto.ProtocolError:
+		// "malformed MIME header line: " and then the line, which may be a cookie.
+		what, _, _ := strings.Cut(string(e), ":")
+		return what
+	}
+	text := err.Error()
+	if strings.HasPrefix(text, "failed to parse Location header") {
+		return "failed to parse Location header"
+	}
+	for _, cause := range causes(err) {
+		if raw := cause.Error(); raw != "" {
+			text = strings.ReplaceAll(text, raw, describe(cause))
+		}
+	}
+	return text
+}
+
+var (
+	userInfo = regexp.MustCompile(`//[^/?#\s"]*@`)
+	query    = regexp.MustCompile(`(//[^?#\s"]*)[?#][^\s"]*`)
+)
+
+// scrub takes user information, queries and fragments out of the URLs in text, for
+// the errors that describe knows nothing of.
+func scrub(text string) string {
+	return query.ReplaceAllString(userInfo.ReplaceAllString(text, "//"), "$1")
+}

@@ -1,0 +1,170 @@
+package retrypolicy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	defaultMaxAttempts   = 4
+	defaultBackoffBase   = 100 * time.Millisecond
+	defaultBackoffMax    = 10 * time.Second
+	defaultMaxRetryAfter = time.Minute
+)
+
+// Config says what a [Policy] does. The zero Config is a good policy for
+// idempotent requests; each zero field means the default named beside it.
+type Config struct {
+	// MaxAttempts is the number of sends in all, the first included: 1 means no
+	// retry. The default is 4.
+	MaxAttempts int
+
+	// Backoff gives the delay before each retry. The default is
+	// Exponential(100*time.Millisecond, 10*time.Second).
+	Backoff Backoff
+
+	// Classify decides what is a failure and which failures may be retried. The
+	// default is [DefaultClassifier]. It must be safe for concurrent use.
+	Classify Classifier
+
+	// AttemptTimeout bounds each attempt. For an HTTP request it runs from the
+	// moment the request may be sent until the response's headers are there, and
+	// never cuts the body; under [Do] it bounds one call of the function, through
+	// its context. Zero means no bound.
+	AttemptTimeout time.Duration
+
+	// MaxElapsed ends the call when the next attempt would start later than this
+	// after the call began. It does not interrupt an attempt. Zero means no bound.
+	MaxElapsed time.Duration
+
+	// MaxRetryAfter ends the call when the server asks for a longer delay than
+	// this. The default is one minute.
+	MaxRetryAfter time.Duration
+
+	// Budget limits the retries of all calls that share it. Nil means no limit.
+	Budget *Budget
+
+	// ReplayBuffer is the number of bytes kept of a request body that has no
+	// GetBody, so that it can be sent again; a longer body is sent once. Zero
+	// means nothing is kept. It has no effect under [Do].
+	ReplayBuffer int64
+
+	_ struct{}
+}
+
+// A Policy decides about retries. It is immutable and safe for concurrent use:
+// one Policy serves any number of clients. Make one with [New], [Must] or
+// [Default].
+type Policy struct {
+	cfg Config // valid, with every default filled in
+}
+
+// New returns the policy that cfg describes, or an error that names every
+// invalid field, its value and what is allowed. Negative values are invalid, and
+// so are a [Backoff] of this package whose max is below its base and a [Budget]
+// with a ratio outside 0 to 1.
+func New(cfg Config) (*Policy, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.MaxAttempts == 0 {
+		cfg.MaxAttempts = defaultMaxAttempts
+	}
+	if cfg.Backoff == nil {
+		cfg.Backoff = Exponential(defaultBackoffBase, defaultBackoffMax)
+	}
+	if cfg.Classify == nil {
+		cfg.Classify = DefaultClassifier
+	}
+	if cfg.MaxRetryAfter == 0 {
+		cfg.MaxRetryAfter = defaultMaxRetryAfter
+	}
+	return &Policy{cfg: cfg}, nil
+}
+
+// Must is [New] for a Config known to be valid, such as one written in the
+// program. It panics if it is not.
+func Must(cfg Config) *Policy {
+	p, err := New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// defaultPolicy is shared because a Policy is immutable.
+var defaultPolicy = Must(Config{})
+
+// Default returns the policy of the zero [Config]: four attempts, full-jitter
+// backoff from 100 ms to 10 s, [DefaultClassifier], no timeout and no budget.
+func Default() *Policy { return defaultPolicy }
+
+// For returns the policy in force for a call made with ctx: the one given to the
+// innermost [WithPolicy], or else p. A loop that calls [Policy.Next] asks it once
+// per call.
+func (p *Policy) For(ctx context.Context) *Policy {
+	if o, ok := overrideFrom(ctx); ok && o.policy != nil {
+		return o.policy
+	}
+	return p
+}
+
+// Classify returns the verdict on one attempt without deciding about a retry. An
+// error that declares itself final (Retryable() bool answers false) is [Accept],
+// and so is an attempt with neither response nor error, a success under [Do];
+// about anything else the Classifier is asked.
+func (p *Policy) Classify(a Attempt) Verdict {
+	switch {
+	case a.Err == nil && a.Response == nil:
+		return Accept
+	case a.Err != nil && declaredFinal(a.Err):
+		return Accept
+	default:
+		return p.cfg.Classify(a)
+	}
+}
+
+// AttemptTimeout returns [Config].AttemptTimeout; zero means no bound.
+func (p *Policy) AttemptTimeout() time.Duration { return p.cfg.AttemptTimeout }
+
+// ReplayBuffer returns [Config].ReplayBuffer; zero means nothing is kept.
+func (p *Policy) ReplayBuffer() int64 { return p.cfg.ReplayBuffer }
+
+// A validator knows whether its own settings make sense. The constructors of
+// backoffs and budgets cannot fail, so New asks.
+type validator interface{ validate() error }
+
+func (c Config) validate() error {
+	var errs []error
+	refuse := func(field string, value any, allowed string) {
+		errs = append(errs, fmt.Errorf("retrypolicy: Config.%s is %v, %s", field, value, allowed))
+	}
+	if c.MaxAttempts < 0 {
+		refuse("MaxAttempts", c.MaxAttempts, "must be at least 1 (0 means the default, 4)")
+	}
+	if v, ok := c.Backoff.(validator); ok {
+		if err := v.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("retrypolicy: Config.Backoff is %w", err))
+		}
+	}
+	if c.AttemptTimeout < 0 {
+		refuse("AttemptTimeout", c.AttemptTimeout, "must not be negative (0 means none)")
+	}
+	if c.MaxElapsed < 0 {
+		refuse("MaxElapsed", c.MaxElapsed, "must not be negative (0 means none)")
+	}
+	if c.MaxRetryAfter < 0 {
+		refuse("MaxRetryAfter", c.MaxRetryAfter, "must not be negative (0 means the default, 1m)")
+	}
+	if c.Budget != nil {
+		if err := c.Budget.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("retrypolicy: Config.Budget is %w", err))
+		}
+	}
+	if c.ReplayBuffer < 0 {
+		refuse("ReplayBuffer", c.ReplayBuffer, "must not be negative (0 means nothing is kept)")
+	}
+	return errors.Join(errs...)
+}

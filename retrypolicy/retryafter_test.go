@@ -1,0 +1,180 @@
+package retrypolicy
+
+import (
+	"math"
+	"math/big"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+
+func TestRetryAfterForms(t *testing.T) {
+	const illegible = -1
+	inAMinute := noon.Add(time.Minute)
+	for _, c := range []struct {
+		name   string
+		header []string
+		want   time.Duration // or illegible
+	}{
+		{"absent", nil, illegible},
+		{"empty", []string{"Retry-After", ""}, illegible},
+		{"seconds", []string{"Retry-After", "120"}, 2 * time.Minute},
+		{"seconds with blanks", []string{"Retry-After", " 5 "}, 5 * time.Second},
+		{"leading zeros", []string{"Retry-After", "0005"}, 5 * time.Second},
+		{"zero", []string{"Retry-After", "0"}, 0},
+		{"negative", []string{"Retry-After", "-30"}, 0},
+		{"a fraction", []string{"Retry-After", "0.65"}, 650 * time.Millisecond},
+		{"a fine fraction is rounded up", []string{"Retry-After", "0.0000000001"}, 1},
+		{"a day", []string{"Retry-After", "86400"}, 24 * time.Hour},
+		{"more than fits", []string{"Retry-After", "10000000000"}, math.MaxInt64},
+		{"the most that fits", []string{"Retry-After", "9223372036"}, 9223372036 * time.Second},
+		{"a fraction more than fits", []string{"Retry-After", "9223372036.9"}, math.MaxInt64},
+		{"far more than fits", []string{"Retry-After", strings.Repeat("9", 400)}, math.MaxInt64},
+		{"word", []string{"Retry-After", "soon"}, illegible},
+		{"exponent", []string{"Retry-After", "1e3"}, illegible},
+		{"hexadecimal", []string{"Retry-After", "0x10"}, illegible},
+		{"sign without number", []string{"Retry-After", "-"}, illegible},
+		{"two signs", []string{"Retry-After", "--1"}, illegible},
+		{"point without fraction", []string{"Retry-After", "1."}, illegible},
+		{"two points", []string{"Retry-After", "1.2.3"}, illegible},
+		{"duration", []string{"Retry-After", "5s"}, illegible},
+
+		{"IMF-fixdate", []string{"Retry-After", "Mon, 15 Jun 2026 12:01:00 GMT"}, time.Minute},
+		{"RFC 850 date", []string{"Retry-After", "Monday, 15-Jun-26 12:01:00 GMT"}, time.Minute},
+		{"asctime date", []string{"Retry-After", "Mon Jun 15 12:01:00 2026"}, time.Minute},
+		{"past date", []string{"Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT"}, 0},
+		{"present date", []string{"Retry-After", "Mon, 15 Jun 2026 12:00:00 GMT"}, 0},
+		{"distant date", []string{"Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"}, math.MaxInt64},
+		{"date by the server's clock", []string{
+			"Date", "Mon, 15 Jun 2026 09:00:00 GMT", "Retry-After", "Mon, 15 Jun 2026 09:00:30 GMT",
+		}, 30 * time.Second},
+		{"date past by the server's clock", []string{
+			"Date", "Mon, 15 Jun 2026 23:00:00 GMT", "Retry-After", "Mon, 15 Jun 2026 22:59:59 GMT",
+		}, 0},
+		{"date with an illegible Date", []string{"Date", "now", "Retry-After", "Mon, 15 Jun 2026 12:01:00 GMT"}, time.Minute},
+		{"seconds do not depend on Date", []string{"Date", "Mon, 15 Jun 2026 09:00:00 GMT", "Retry-After", "9"}, 9 * time.Second},
+
+		{"milliseconds", []string{"Retry-After-Ms", "1500"}, 1500 * time.Millisecond},
+		{"milliseconds, lower case name", []string{"retry-after-ms", "7"}, 7 * time.Millisecond},
+		{"milliseconds before seconds", []string{"Retry-After", "2", "Retry-After-Ms", "1500"}, 1500 * time.Millisecond},
+		{"illegible milliseconds, seconds", []string{"Retry-After", "2", "Retry-After-Ms", "?"}, 2 * time.Second},
+		{"negative milliseconds", []string{"Retry-After-Ms", "-1"}, 0},
+		{"too many milliseconds", []string{"Retry-After-Ms", "9999999999999999"}, math.MaxInt64},
+
+		{"RateLimit-Reset", []string{"RateLimit-Remaining", "0", "RateLimit-Reset", "30"}, 30 * time.Second},
+		{"X-RateLimit-Reset", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "30"}, 30 * time.Second},
+		{"X-Rate-Limit-Reset", []string{"X-Rate-Limit-Remaining", "0", "X-Rate-Limit-Reset", "30"}, 30 * time.Second},
+		{"quota left", []string{"X-RateLimit-Remaining", "1", "X-RateLimit-Reset", "30"}, illegible},
+		{"quota unknown", []string{"X-RateLimit-Reset", "30"}, illegible},
+		{"quota illegible", []string{"X-RateLimit-Remaining", "none", "X-RateLimit-Reset", "30"}, illegible},
+		{"quota overdrawn", []string{"X-RateLimit-Remaining", "-3", "X-RateLimit-Reset", "30"}, 30 * time.Second},
+		{"other name's quota", []string{"RateLimit-Remaining", "0", "X-RateLimit-Reset", "30"}, illegible},
+		{"reset missing", []string{"X-RateLimit-Remaining", "0"}, illegible},
+		{"reset illegible", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "soon"}, illegible},
+		{"reset over", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "0"}, 0},
+		{"reset, Unix time", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", unix(inAMinute)}, time.Minute},
+		{"reset, past Unix time", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "784111777"}, 0},
+		{"reset, Unix time in milliseconds", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", unix(inAMinute) + "250"}, time.Minute + 250*time.Millisecond},
+		{"reset, Unix time by the server's clock", []string{
+			"Date", "Mon, 15 Jun 2026 12:00:50 GMT", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", unix(inAMinute),
+		}, 10 * time.Second},
+		{"reset, the longest delay", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "99999999"}, 99999999 * time.Second},
+		{"reset, the shortest Unix time", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "100000000"}, 0},
+		{"reset, beyond all", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", strings.Repeat("9", 40)}, math.MaxInt64},
+		{"the longest of two quotas", []string{
+			"RateLimit-Remaining", "0", "RateLimit-Reset", "30", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "40",
+		}, 40 * time.Second},
+		{"the longest of two quotas, first", []string{
+			"RateLimit-Remaining", "0", "RateLimit-Reset", "40", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "30",
+		}, 40 * time.Second},
+		{"Retry-After before a quota", []string{
+			"Retry-After", "5", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "30",
+		}, 5 * time.Second},
+		{"Retry-After of zero before a quota", []string{
+			"Retry-After", "0", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "30",
+		}, 0},
+		{"illegible Retry-After, quota", []string{
+			"Retry-After", "soon", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "30",
+		}, 30 * time.Second},
+
+		{"draft dictionary", []string{"RateLimit", "limit=100, remaining=0, reset=50"}, 50 * time.Second},
+		{"draft dictionary, tight", []string{"RateLimit", "reset=50,remaining=0"}, 50 * time.Second},
+		{"draft dictionary, on two lines", []string{"RateLimit", "limit=100, remaining=0", "RateLimit", "reset=50"}, 50 * time.Second},
+		{"draft dictionary, quota left", []string{"RateLimit", "limit=100, remaining=5, reset=50"}, illegible},
+		{"draft list", []string{"RateLimit", `"default";r=0;t=30`}, 30 * time.Second},
+		{"draft list, blanks", []string{"RateLimit", `"default" ; r=0 ; t=30`}, 30 * time.Second},
+		{"draft list, quota left", []string{"RateLimit", `"default";r=1;t=30`}, illegible},
+		{"draft list, no reset", []string{"RateLimit", `"default";r=0`}, illegible},
+		{"draft list, the longest of the exhausted", []string{
+			"RateLimit", `"burst";r=0;t=3, "hour";r=0;t=1800, "day";r=7;t=80000`,
+		}, 30 * time.Minute},
+		{"draft list, hostile name", []string{"RateLimit", `"a,b;r=0;t=9\";r=0;t=9";r=1;t=30`}, illegible},
+		{"draft list, quote in the name", []string{"RateLimit", `"a\";r=0;t=9, b";r=1;t=30`}, illegible},
+		{"draft list, unclosed name", []string{"RateLimit", `"a;r=0;t=9`}, illegible},
+	} {
+		h := http.Header{}
+		setPairs(h, c.header)
+		got, ok := RetryAfter(h, noon)
+		if c.want == illegible {
+			if ok || got != 0 {
+				t.Errorf("%s: %v, %v, want 0, false", c.name, got, ok)
+			}
+		} else if !ok || got != c.want {
+			t.Errorf("%s: %v, %v, want %v, true", c.name, got, ok, c.want)
+		}
+	}
+}
+
+func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
+
+func TestRetryAfterOfANilHeader(t *testing.T) {
+	if d, ok := RetryAfter(nil, noon); ok || d != 0 {
+		t.Errorf("%v, %v", d, ok)
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, v := range []string{
+		"", "0", "-1", "120", "1.5", "10000000000", "1e9", "soon", "0x1F", "1782000000", "1782000000123",
+		"Mon, 15 Jun 2026 12:01:00 GMT", "Monday, 15-Jun-26 12:01:00 GMT", "Mon Jun 15 12:01:00 2026",
+		"limit=10, remaining=0, reset=5", `"p";r=0;t=30, "q\"";r=1`,
+	} {
+		f.Add(v, "0", "")
+		f.Add(v, v, "Mon, 15 Jun 2026 11:59:00 GMT")
+	}
+	f.Fuzz(func(t *testing.T, value, remaining, date string) {
+		for _, h := range []http.Header{
+			{"Retry-After": {value}, "Date": {date}},
+			{"Retry-After-Ms": {value}},
+			{"X-Ratelimit-Remaining": {remaining}, "X-Ratelimit-Reset": {value}, "Date": {date}},
+			{"Ratelimit": {value, remaining}},
+		} {
+			d, ok := RetryAfter(h, noon)
+			if d < 0 || !ok && d != 0 {
+				t.Errorf("%v: %v, %v", h, d, ok)
+			}
+		}
+		if want, ok := exactSeconds(value); ok {
+			if d, ok := RetryAfter(http.Header{"Retry-After": {value}}, noon); !ok || d != want {
+				t.Errorf("Retry-After %s: %v, %v, want %v", value, d, ok, want)
+			}
+		}
+	})
+}
+
+// exactSeconds reads a value of digits only, by other means.
+func exactSeconds(s string) (time.Duration, bool) {
+	n, ok := new(big.Int).SetString(s, 10)
+	if !ok || s[0] == '+' || s[0] == '-' || len(s) > 1000 {
+		return 0, false
+	}
+	n.Mul(n, big.NewInt(int64(time.Second)))
+	if !n.IsInt64() {
+		return math.MaxInt64, true
+	}
+	return time.Duration(n.Int64()), true
+}
