@@ -1,0 +1,227 @@
+package pacedhttp_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp"
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
+)
+
+// timed returns a Retry layer whose attempts may take d.
+func timed(d time.Duration) pacedhttp.Middleware {
+	return pacedhttp.Retry(quick(retrypolicy.Config{AttemptTimeout: d}))
+}
+
+// waits returns a Waiter that takes d for each slot.
+func waits(d time.Duration) pacedhttp.Waiter {
+	return waiterFunc(func(ctx context.Context) error {
+		select {
+		case <-time.After(d):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+func TestTimedOutAttemptIsRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := newScript(step{delay: time.Hour}, step{delay: time.Second - 1})
+		began := time.Now()
+		resp, err := pacedhttp.New(base, timed(time.Second)).RoundTrip(newRequest(t, "PUT", trackString("")))
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, err)
+		}
+		if at, want := base.times(began), []time.Duration{0, time.Second}; !slices.Equal(at, want) {
+			t.Errorf("sent at %v, want %v", at, want)
+		}
+		if took := time.Since(began); took != 2*time.Second-1 {
+			t.Errorf("the call took %v", took)
+		}
+	})
+}
+
+func TestTimedOutAttemptIsATimeoutAndNoCancellation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := newScript(step{delay: time.Hour})
+		rt := pacedhttp.New(base, timed(time.Second))
+		_, err := rt.RoundTrip(newRequest(t, "GET", nil))
+		failure, ok := errors.AsType[*retrypolicy.Error](err)
+		if !ok || failure.Attempts != 4 || failure.Reason != retrypolicy.ReasonMaxAttempts || !failure.Timeout() {
+			t.Errorf("got %#v", err)
+		}
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			t.Errorf("%v must match DeadlineExceeded alone", err)
+		}
+		for _, r := range base.requests() {
+			if cause, ok := context.Cause(r.Context()).(interface{ Timeout() bool }); !ok || !cause.Timeout() {
+				t.Errorf("the attempt's context ended because of %v", context.Cause(r.Context()))
+			}
+		}
+	})
+}
+
+// A POST that timed out may have been processed.
+func TestTimedOutPostIsNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := newScript(step{delay: time.Hour})
+		_, err := pacedhttp.New(base, timed(time.Second)).RoundTrip(newRequest(t, "POST", nil))
+		failure, _ := errors.AsType[*retrypolicy.Error](err)
+		if failure == nil || failure.Reason != retrypolicy.ReasonMethodNotIdempotent || base.calls() != 1 {
+			t.Errorf("%d sends, %v", base.calls(), err)
+		}
+	})
+}
+
+func TestAttemptTimeoutDoesNotCountTheWaitForASlot(t *testing.T) {
+	foreignLayer := func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) { return next.RoundTrip(req.Clone(req.Context())) })
+	}
+	for name, below := range map[string][]pacedhttp.Middleware{
+		"Pace":                    {pacedhttp.Pace(waits(time.Hour))},
+		"Prepare, Pace":           {pacedhttp.Prepare(func(*http.Request, pacedhttp.AttemptInfo) error { return nil }), pacedhttp.Pace(waits(time.Hour))},
+		"foreign layer, Pace":     {foreignLayer, pacedhttp.Pace(waits(time.Hour))},
+		"Pace, Pace":              {pacedhttp.Pace(waits(time.Hour / 2)), pacedhttp.Pace(waits(time.Hour / 2))},
+		"foreign Transport, Pace": {func(next http.RoundTripper) http.RoundTripper { return foreignLayer(pacedhttp.New(next)) }, pacedhttp.Pace(waits(time.Hour))},
+	} {
+		for _, limit := range []time.Duration{1, time.Second} {
+			t.Run(name+"/"+limit.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					base := newScript(step{delay: limit - 1})
+					began := time.Now()
+					resp, err := pacedhttp.New(base, slices.Insert(below, 0, timed(limit))...).RoundTrip(newRequest(t, "GET", nil))
+					if err != nil {
+						t.Fatal(err)
+					}
+					readAll(t, resp)
+					if took, want := time.Since(began), time.Hour+limit-1; took != want || base.calls() != 1 {
+						t.Errorf("%d sends took %v, want one and %v", base.calls(), took, want)
+					}
+				})
+
+				synctest.Test(t, func(t *testing.T) {
+					base := newScript(step{delay: limit + 1}, step{})
+					began := time.Now()
+					if _, err := pacedhttp.New(base, slices.Insert(below, 0, timed(limit))...).RoundTrip(newRequest(t, "GET", nil)); err != nil {
+						t.Fatal(err)
+					}
+					if at, want := base.times(began), []time.Duration{time.Hour, 2*time.Hour + limit}; !slices.Equal(at, want) {
+						t.Errorf("sent at %v, want %v", at, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestCallersDeadlineIsFinal(t *testing.T) {
+	for name, attempt := range map[string]time.Duration{"it comes first": time.Hour, "it comes in the second attempt": 3 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				base := newScript(step{delay: time.Hour})
+				began := time.Now()
+				_, err := pacedhttp.New(base, timed(attempt)).RoundTrip(newRequest(t, "GET", nil).WithContext(ctx))
+				failure, ok := errors.AsType[*retrypolicy.Error](err)
+				if !ok || failure.Reason != retrypolicy.ReasonDeadline || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+				if took, sends := time.Since(began), int(5*time.Second/attempt)+1; took != 5*time.Second || base.calls() != sends {
+					t.Errorf("%d sends took %v", base.calls(), took)
+				}
+			})
+		})
+	}
+}
+
+func TestAttemptTimeoutNeverCutsADeliveredBody(t *testing.T) {
+	text := make([]byte, 1<<20)
+	for i := range text {
+		text[i] = byte(i >> 8)
+	}
+	for _, proto := range protocols {
+		t.Run(proto, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := servePiped(t, proto, func(w http.ResponseWriter, r *http.Request) {
+					for chunk := range slices.Chunk(text, 64*kib) {
+						w.Write(chunk)
+						w.(http.Flusher).Flush()
+						time.Sleep(time.Minute)
+					}
+				})
+				began := time.Now()
+				resp, err := pacedhttp.New(base, timed(time.Second)).RoundTrip(newRequest(t, "GET", nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if time.Since(began) != 0 || resp.Proto != proto {
+					t.Errorf("%s headers after %v", resp.Proto, time.Since(began))
+				}
+				if got := readAll(t, resp); sha256.Sum256([]byte(got)) != sha256.Sum256(text) {
+					t.Errorf("got %d bytes, not what was sent", len(got))
+				}
+				if took := time.Since(began); took != 16*time.Minute {
+					t.Errorf("the body took %v", took)
+				}
+			})
+		})
+	}
+}
+
+func TestAttemptsContextIsReleased(t *testing.T) {
+	dropped := func(*testing.T, *http.Response) {}
+	atEnd := func(t *testing.T, resp *http.Response) { io.Copy(io.Discard, resp.Body) }
+	closed := func(t *testing.T, resp *http.Response) { resp.Body.Close() }
+	for name, tc := range map[string]struct {
+		step step
+		then func(*testing.T, *http.Response)
+	}{
+		"by Close":                 {step{body: "some"}, closed},
+		"at the end of the body":   {step{body: "some"}, atEnd},
+		"at an error of the body":  {step{stream: io.NopCloser(failingReader{io.ErrUnexpectedEOF})}, atEnd},
+		"at once without a body":   {step{answer: func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 204}, nil }}, dropped},
+		"by an error":              {step{err: errRefused}, dropped},
+		"by a failing response":    {step{status: 503, body: "busy"}, closed},
+		"by its own end":           {step{delay: time.Hour}, dropped},
+		"by a refusal of the slot": {step{status: 503, body: "busy"}, dropped},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var attempts, released atomic.Int64
+				count := func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+					attempts.Add(1)
+					context.AfterFunc(req.Context(), func() { released.Add(1) })
+					return nil
+				}
+				layers := []pacedhttp.Middleware{timed(time.Minute), pacedhttp.Prepare(count)}
+				if name == "by a refusal of the slot" {
+					layers = append(layers, pacedhttp.Pace(grants(1)))
+				}
+				resp, err := pacedhttp.New(newScript(tc.step), layers...).RoundTrip(newRequest(t, "GET", nil))
+				if resp != nil && resp.Body != http.NoBody && name != "by a refusal of the slot" {
+					synctest.Wait()
+					if released.Load() != attempts.Load()-1 {
+						t.Errorf("%d of %d contexts released while the last body is unread", released.Load(), attempts.Load())
+					}
+				}
+				if err == nil {
+					tc.then(t, resp)
+				}
+				synctest.Wait()
+				if attempts.Load() == 0 || released.Load() != attempts.Load() {
+					t.Errorf("%d of %d contexts released", released.Load(), attempts.Load())
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,68 @@
+// Package pacedhttp sends HTTP requests no faster than a quota allows, retries
+// included. It is middleware: a chain of http.RoundTrippers around any base
+// transport, for an http.Client of your own or for one that you hand to an SDK.
+//
+//	policy := retrypolicy.Must(retrypolicy.Config{MaxAttempts: 4, AttemptTimeout: 5 * time.Second})
+//	quota := pacer.Burst(5, time.Second)
+//
+//	client := pacedhttp.New(nil,
+//		pacedhttp.Retry(policy),
+//		pacedhttp.Pace(quota),
+//	).Client()
+//
+// # Why the order matters
+//
+// [Pace] below [Retry] makes every attempt take a slot of the same pacer: the first
+// send, each retry, whatever a caller does. The quota holds always, and so it holds
+// during an outage, when retries come in masses. Pace above Retry takes one slot per
+// call, and then each slot may send as many requests as the policy has attempts,
+// exactly when the server can bear it least.
+//
+// The order is that in which the middlewares are listed, outermost first:
+//
+//	http.Client
+//	 └ Observe, Log    are told what the layers below do
+//	    └ Fallback     answers a call that has failed for good
+//	       └ Retry     sends again: decides, waits, replays the body
+//	          └ Pace   waits for a slot, before every attempt
+//	             └ Prepare   signs what is about to be sent
+//	                └ base   the http.RoundTripper that sends
+//
+// Leave out what you do not need. A middleware of your own goes where it belongs:
+// outside of Retry it sees calls, below it attempts.
+//
+// # What is documented where
+//
+//   - How chains are put together: [New], [WrapClient], [Transport].
+//   - What is retried, when and how often: package retrypolicy. What becomes of
+//     bodies and responses meanwhile, and what the caller gets: [Retry].
+//   - How fast a quota lets requests start: package pacer. What happens when a
+//     server says "too many requests": [Pace]. A quota per host or token: [PaceBy].
+//   - What to do when nothing helps: [Fallback], [StaticResponse].
+//   - What must be fresh in every attempt: [Prepare].
+//   - What happened: [Observe], [Log], and [AttemptFromContext] for layers below
+//     Retry. Spans and metrics: package otelpacedhttp.
+//
+// # What every layer keeps to
+//
+// The contract of [http.RoundTripper], to the letter: the caller's request is not
+// modified, its body is closed on every path, a context that is done sends nothing
+// more, and the result is a response or an error, never both. The body of a 101
+// response stays an io.Writer, and trailers arrive.
+//
+// Transports and middlewares are safe for concurrent use and share nothing but what
+// they are given: one pacer in two chains is one quota, one
+// [retrypolicy.Budget] in two policies one budget. No layer starts a goroutine that
+// outlives the call, except one that closes a body whose Read blocks.
+//
+// # Errors
+//
+// A call that ends with an error ends with a [*retrypolicy.Error], or with a
+// [*PaceError] if nothing was sent because the pacer refused. Through http.Client
+// both come inside a *url.Error, and errors.As finds them. One case is beyond
+// reach: when http.Client.Timeout strikes, the client replaces the error by one of
+// its own that unwraps to nothing. Use a context's deadline where that matters.
+//
+// A failure that is a response, a 503 say, is delivered as one, with a nil error, as
+// without this package.
+package pacedhttp

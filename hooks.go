@@ -1,0 +1,177 @@
+package pacedhttp
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
+)
+
+// Hooks tell what the layers do, as they do it. Every function is optional. They
+// are called synchronously, so they should be quick, and concurrently for
+// concurrent requests. Responses may be looked at but not read; requests not
+// changed.
+//
+// The context is the request's: [AttemptFromContext] works in the Slot and Attempt
+// hooks, and values the caller put there are seen in all.
+type Hooks struct {
+	// SlotRequested is called before a Pace layer waits for a slot. SlotAcquired or
+	// SlotRefused follows.
+	SlotRequested func(context.Context, SlotInfo)
+
+	// SlotAcquired is called when the slot is there and the request about to be sent.
+	SlotAcquired func(context.Context, SlotInfo)
+
+	// SlotRefused is called when there is no slot and nothing will be sent.
+	SlotRefused func(context.Context, SlotInfo)
+
+	// AttemptStarted is called by a Retry layer when a request is about to be sent:
+	// after its slot, if there is a Pace layer below. AttemptDone follows.
+	AttemptStarted func(context.Context, AttemptStart)
+
+	// AttemptDone is called when an attempt brought response headers or an error.
+	AttemptDone func(context.Context, AttemptResult)
+
+	// RetryScheduled is called when an attempt failed and there will be another, before
+	// the delay.
+	RetryScheduled func(context.Context, RetryInfo)
+
+	// GaveUp is called when a call ends in a failure: an error, or a response that
+	// the policy does not accept.
+	GaveUp func(context.Context, GaveUpInfo)
+
+	// FallbackUsed is called when a fallback has answered, or failed to.
+	FallbackUsed func(context.Context, FallbackInfo)
+}
+
+// SlotInfo is what the Slot hooks are told.
+type SlotInfo struct {
+	Request *http.Request
+	Waited  time.Duration // zero in SlotRequested
+	Err     error         // what the Waiter returned; nil but in SlotRefused
+}
+
+// AttemptStart is what AttemptStarted is told.
+type AttemptStart struct {
+	AttemptInfo
+	Request *http.Request
+}
+
+// AttemptResult is what AttemptDone is told.
+type AttemptResult struct {
+	AttemptInfo
+	Request  *http.Request
+	Response *http.Response // nil with Err
+	Err      error
+	Verdict  retrypolicy.Verdict
+	Duration time.Duration // from the send to the headers or the error; never the wait for the slot
+}
+
+// RetryInfo is what RetryScheduled is told.
+type RetryInfo struct {
+	AttemptInfo                // the attempt that failed
+	Request     *http.Request  // the caller's
+	Response    *http.Response // nil with Err
+	Err         error
+	Verdict     retrypolicy.Verdict
+	Delay       time.Duration // until the next attempt asks for its slot
+}
+
+// GaveUpInfo is what GaveUp is told.
+type GaveUpInfo struct {
+	Request  *http.Request  // the caller's
+	Response *http.Response // what the caller gets; nil with Err
+	Err      error          // what the caller gets
+	Attempts int
+	Reason   retrypolicy.Reason
+	Elapsed  time.Duration // since the call began
+}
+
+// FallbackInfo is what FallbackUsed is told.
+type FallbackInfo struct {
+	Request  *http.Request
+	Response *http.Response // the fallback's; nil with Err
+	Err      error          // the fallback's
+}
+
+// Observe calls h for what the layers below it in the chain do, so it belongs
+// outside of them. Several Observe layers are all called, the innermost first.
+func Observe(h Hooks) Middleware {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return &observeTransport{layer{next}, h}
+	}
+}
+
+type observeTransport struct {
+	layer
+	hooks Hooks
+}
+
+func (t *observeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	return exchange(t.next, req.WithContext(&observer{ctx, &t.hooks, observerFrom(ctx)}))
+}
+
+// An observer is the context below an Observe layer. A nil observer observes
+// nothing.
+type observer struct {
+	context.Context
+	hooks *Hooks
+	outer *observer
+}
+
+type observerKey struct{}
+
+func (o *observer) Value(key any) any {
+	if key == (observerKey{}) {
+		return o
+	}
+	return o.Context.Value(key)
+}
+
+func observerFrom(ctx context.Context) *observer {
+	o, _ := ctx.Value(observerKey{}).(*observer)
+	return o
+}
+
+func (o *observer) slotRequested(ctx context.Context, i SlotInfo) {
+	each(o, func(h *Hooks) func(context.Context, SlotInfo) { return h.SlotRequested }, ctx, i)
+}
+
+func (o *observer) slotAcquired(ctx context.Context, i SlotInfo) {
+	each(o, func(h *Hooks) func(context.Context, SlotInfo) { return h.SlotAcquired }, ctx, i)
+}
+
+func (o *observer) slotRefused(ctx context.Context, i SlotInfo) {
+	each(o, func(h *Hooks) func(context.Context, SlotInfo) { return h.SlotRefused }, ctx, i)
+}
+
+func (o *observer) attemptStarted(ctx context.Context, i AttemptStart) {
+	each(o, func(h *Hooks) func(context.Context, AttemptStart) { return h.AttemptStarted }, ctx, i)
+}
+
+func (o *observer) attemptDone(ctx context.Context, i AttemptResult) {
+	each(o, func(h *Hooks) func(context.Context, AttemptResult) { return h.AttemptDone }, ctx, i)
+}
+
+func (o *observer) retryScheduled(ctx context.Context, i RetryInfo) {
+	each(o, func(h *Hooks) func(context.Context, RetryInfo) { return h.RetryScheduled }, ctx, i)
+}
+
+func (o *observer) gaveUp(ctx context.Context, i GaveUpInfo) {
+	each(o, func(h *Hooks) func(context.Context, GaveUpInfo) { return h.GaveUp }, ctx, i)
+}
+
+func (o *observer) fallbackUsed(ctx context.Context, i FallbackInfo) {
+	each(o, func(h *Hooks) func(context.Context, FallbackInfo) { return h.FallbackUsed }, ctx, i)
+}
+
+// each calls one hook of every observer that has it.
+func each[T any](o *observer, hook func(*Hooks) func(context.Context, T), ctx context.Context, info T) {
+	for ; o != nil; o = o.outer {
+		if f := hook(o.hooks); f != nil {
+			f(ctx, info)
+		}
+	}
+}
