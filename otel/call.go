@@ -1,0 +1,173 @@
+package otelpacedhttp
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
+)
+
+type callTransport struct {
+	tel      *Instrumentation
+	next     http.RoundTripper
+	observed http.RoundTripper // next, its events told to the call in their context
+}
+
+func (t *callTransport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	// A call within another one, by a fallback say, is observed already: by events that
+	// look for the innermost call. Observed again, it would count everything twice.
+	next := t.observed
+	if callFrom(req.Context()) != nil {
+		next = t.next
+	}
+	c := t.tel.beginCall(req)
+	defer func() { c.end(req, resp, err) }() // a panic below too
+	return next.RoundTrip(req.WithContext(c))
+}
+
+func (t *callTransport) CloseIdleConnections() { closeIdle(t.next) }
+
+// A call is one RoundTrip of a Call layer, and the context of what happens below.
+type call struct {
+	context.Context // with the call's span, if there is one
+	tel             *Instrumentation
+	span            trace.Span
+	server          *server
+	method          string
+	hops            int // sends before the redirection that this call is
+	began           time.Time
+
+	// A fallback, or a layer that hedges, may use the context in several goroutines.
+	mu         sync.Mutex
+	sends      int
+	retries    int
+	waits      int           // for slots
+	waited     time.Duration // in them
+	unused     slotWait      // of the slot that no attempt has used yet
+	queued     int           // counted as queued, and not yet as gone
+	backoffs   int
+	delayed    time.Duration // in them
+	backoffEnd time.Time     // of the last
+	reason     retrypolicy.Reason
+	fallback   bool
+}
+
+// A slotWait is how long the slot took of which an attempt was made.
+type slotWait struct {
+	paced bool
+	time.Duration
+}
+
+type callKey struct{}
+
+func (c *call) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+func callFrom(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
+}
+
+func (i *Instrumentation) beginCall(req *http.Request) *call {
+	c := &call{
+		Context: req.Context(),
+		tel:     i,
+		span:    noop.Span{},
+		server:  i.serverOf(req),
+		hops:    hopsBefore(req),
+		began:   time.Now(),
+	}
+	c.method, _ = i.methods.of(req)
+	if !i.cfg.withoutCallSpan {
+		c.Context, c.span = i.tracing.start(c.Context, "pacedhttp.call", c.server.span...)
+	}
+	return c
+}
+
+// end records what the caller gets.
+func (c *call) end(req *http.Request, resp *http.Response, err error) {
+	defer c.span.End()
+	m := &c.tel.metrics
+	recording := c.span.IsRecording()
+	if !recording && !m.callDuration.Enabled(c) && !m.callRetries.Enabled(c) && !m.callRetryDelay.Enabled(c) {
+		return
+	}
+	now := time.Now()
+	o := outcomeOf(req, resp, err)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if rest := c.backoffEnd.Sub(now); rest > 0 { // the call ended before its backoff
+		c.delayed -= rest
+	}
+	about := labels{origin: c.server.origin, method: c.method}
+	if c.retries > 0 {
+		m.count(c, m.callRetries, c.retries, about)
+	}
+	if c.backoffs > 0 {
+		m.seconds(c, m.callRetryDelay, c.delayed, about)
+	}
+	about.errorType, about.fallback = o.errorType, c.fallback
+	m.seconds(c, m.callDuration, now.Sub(c.began), about)
+	if recording {
+		c.span.SetAttributes(c.attributes(o)...)
+		o.mark(c.span)
+	}
+}
+
+func (c *call) attributes(o outcome) []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 6)
+	if c.sends > 0 {
+		attrs = append(attrs, keyAttempts.Int(c.sends))
+	}
+	if c.waits > 0 {
+		attrs = append(attrs, keyPacingWait.Float64(c.waited.Seconds()))
+	}
+	if c.backoffs > 0 {
+		attrs = append(attrs, keyRetryDelay.Float64(c.delayed.Seconds()))
+	}
+	if c.reason != "" {
+		attrs = append(attrs, keyReason.String(string(c.reason)))
+	}
+	if c.fallback {
+		attrs = append(attrs, keyFallbackUsed.Bool(true))
+	}
+	if o.errorType != "" {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(o.errorType))
+	}
+	return attrs
+}
+
+// send counts a send that an Attempt layer is about to make, unless a Retry layer has told
+// of it. It returns its resend count and what is known of its slot.
+func (c *call) send(retried bool) (resends int, wait slotWait) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !retried || c.sends == 0 {
+		c.sends++
+	}
+	wait, c.unused = c.unused, slotWait{}
+	return c.hops + c.sends - 1, wait
+}
+
+// resends returns the resend count where no Attempt layer tells of sends: of the attempt
+// under way if a Retry layer did, else of the next send.
+func (c *call) resends(retried bool) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if retried && c.sends > 0 {
+		return c.hops + c.sends - 1
+	}
+	return c.hops + c.sends
+}

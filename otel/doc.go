@@ -1,0 +1,63 @@
+// Package otelpacedhttp lives in a folder named otel but is not named otel, because a
+// second package otel in one file does not compile; import it as
+//
+//	otelpacedhttp "github.com/pacedhttp/pacedhttp/otel"
+//
+// It shows in OpenTelemetry traces and metrics what pacing and retrying did to an HTTP
+// call. [Instrumentation.Call] goes outermost into the chain and makes one INTERNAL span
+// of the whole call; [Instrumentation.Attempt] goes innermost and makes one CLIENT span
+// of every send:
+//
+//	pacedhttp.call                      what the caller got and how long it took
+//	 ├ GET                       503    one try
+//	 └ GET, resend_count 1       200    and the next
+//
+//	tel := otelpacedhttp.New()
+//	client := pacedhttp.New(nil,
+//		tel.Call,
+//		pacedhttp.Retry(nil),
+//		pacedhttp.Pace(pacer.Drip(5, time.Second)),
+//		tel.Attempt,
+//	).Client()
+//
+// Each layer also works alone. Whoever prefers otelhttp for the attempts uses its
+// transport as the base with [WithoutAttemptTelemetry], and [ResendCount] for what
+// otelhttp does not know.
+//
+// # Spans
+//
+// The attempt spans follow the semantic conventions for HTTP client spans, v1.43.0
+// (https://opentelemetry.io/docs/specs/semconv/http/http-spans/). They last from the
+// send, after the wait for a slot, to the response headers or the error; that wait is
+// the attribute pacedhttp.pacing.wait.duration. The call span bears the server's address
+// and attributes under pacedhttp only, so that nothing counts it as another request:
+//
+//	pacedhttp.attempts               int     requests sent; absent where no Retry or Attempt layer counts them
+//	pacedhttp.pacing.wait.duration   double  seconds spent waiting for slots
+//	pacedhttp.retry.delay            double  seconds spent in backoff; absent without retries
+//	pacedhttp.reason                 string  the retrypolicy.Reason why a failed call was not tried again
+//	pacedhttp.fallback.used          bool    true; absent where there was no need
+//
+// A span that the caller's own cancellation ended is no error. Any other error sets
+// error.type: "timeout", what the error's method ErrorType returns (a retrypolicy.Reason,
+// "pacing_deadline", "pacing_queue_full" …), or the error's Go type. No span holds user
+// information or the query values that the conventions call sensitive.
+//
+// # Metrics
+//
+// All have server.address and server.port; none has a path, a query or a header.
+//
+//	http.client.request.duration            s         each attempt; as in the conventions
+//	pacedhttp.call.duration                 s         each call: http.request.method, error.type, pacedhttp.fallback.used
+//	pacedhttp.call.retries                  {retry}   retries of a call that had any: http.request.method
+//	pacedhttp.call.retry_delay              s         their backoff in all: http.request.method
+//	pacedhttp.pacing.request.time_in_queue  s         each wait for a slot: pacedhttp.pacing.result
+//	pacedhttp.pacing.request.queued         {request} waiting now
+//	pacedhttp.retry.denials                 {retry}   failures that were not tried again: pacedhttp.retry.denial.reason
+//	pacedhttp.fallbacks                     {fallback} fallbacks asked: error.type where they failed
+//
+// # Environment
+//
+// OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS replaces the list of known methods; [New] reads
+// it.
+package otelpacedhttp

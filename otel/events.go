@@ -1,0 +1,134 @@
+package otelpacedhttp
+
+import (
+	"context"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp"
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
+)
+
+// callEvents returns hooks that tell the innermost call of their context what happens
+// below it.
+func callEvents() pacedhttp.Hooks {
+	return pacedhttp.Hooks{
+		SlotRequested:  tell((*call).slotRequested),
+		SlotAcquired:   tell((*call).slotAcquired),
+		SlotRefused:    tell((*call).slotRefused),
+		AttemptStarted: tell((*call).attemptStarted),
+		RetryScheduled: tell((*call).retryScheduled),
+		GaveUp:         tell((*call).gaveUp),
+		FallbackUsed:   tell((*call).fallbackUsed),
+	}
+}
+
+func tell[Info any](event func(*call, context.Context, Info)) func(context.Context, Info) {
+	return func(ctx context.Context, i Info) {
+		if c := callFrom(ctx); c != nil {
+			event(c, ctx, i)
+		}
+	}
+}
+
+func (c *call) slotRequested(ctx context.Context, i pacedhttp.SlotInfo) {
+	m := &c.tel.metrics
+	if !m.queued.Enabled(ctx) {
+		return
+	}
+	m.queued.Add(ctx, 1, c.tel.serverOf(i.Request).queue.add...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queued++
+}
+
+// acquired is the pacing result of nearly every wait.
+const acquired = "acquired"
+
+func (c *call) slotAcquired(ctx context.Context, i pacedhttp.SlotInfo) {
+	c.leaveQueue(ctx, i, true)
+	m := &c.tel.metrics
+	if m.timeInQueue.Enabled(ctx) {
+		m.timeInQueue.Record(ctx, i.Waited.Seconds(), c.tel.serverOf(i.Request).acquired.record...)
+	}
+}
+
+func (c *call) slotRefused(ctx context.Context, i pacedhttp.SlotInfo) {
+	c.leaveQueue(ctx, i, false)
+	result := "rejected"
+	switch {
+	case abandoned(i.Request):
+		result = "canceled"
+	case isTimeout(i.Err):
+		result = "timeout"
+	}
+	m := &c.tel.metrics
+	m.seconds(ctx, m.timeInQueue, i.Waited, labels{origin: originOf(i.Request), pacingResult: result})
+}
+
+func (c *call) leaveQueue(ctx context.Context, i pacedhttp.SlotInfo, acquired bool) {
+	c.mu.Lock()
+	c.waits++
+	c.waited += i.Waited
+	if acquired {
+		c.unused.paced = true
+		c.unused.Duration += i.Waited
+	}
+	counted := c.queued > 0
+	if counted {
+		c.queued--
+	}
+	c.mu.Unlock()
+
+	// A provider that came while the request waited did not see it come.
+	if counted {
+		c.tel.metrics.queued.Add(ctx, -1, c.tel.serverOf(i.Request).queue.add...)
+	}
+}
+
+func (c *call) attemptStarted(_ context.Context, i pacedhttp.AttemptStart) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sends++
+	if i.Number > 1 {
+		c.retries++
+	}
+}
+
+func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unused = slotWait{} // of an attempt that ended above the Attempt layer
+	c.backoffs++
+	c.delayed += i.Delay
+	c.backoffEnd = time.Now().Add(i.Delay)
+}
+
+func (c *call) gaveUp(ctx context.Context, i pacedhttp.GaveUpInfo) {
+	c.mu.Lock()
+	c.unused = slotWait{}
+	c.reason = i.Reason
+	c.mu.Unlock()
+	if i.Attempts > 0 && isDenial(i.Reason) {
+		c.tel.metrics.one(ctx, c.tel.metrics.denials, labels{origin: originOf(i.Request), denialReason: string(i.Reason)})
+	}
+}
+
+// isDenial reports whether r stands in the way of a retry that might have helped.
+func isDenial(r retrypolicy.Reason) bool {
+	switch r {
+	case retrypolicy.ReasonAccepted, retrypolicy.ReasonNotRetryable, retrypolicy.ReasonCanceled:
+		return false
+	}
+	return true
+}
+
+func (c *call) fallbackUsed(ctx context.Context, i pacedhttp.FallbackInfo) {
+	c.mu.Lock()
+	c.fallback = true
+	c.mu.Unlock()
+	about := labels{origin: originOf(i.Request)}
+	if i.Err != nil {
+		about.errorType = errorType(i.Request, i.Err)
+	}
+	c.tel.metrics.one(ctx, c.tel.metrics.fallbacks, about)
+}
