@@ -1,0 +1,117 @@
+// Command quickstart shows what a pacer under the retries is worth.
+//
+// It starts a server on loopback that allows a few requests a second, sends it more calls than that through the chain
+// Fallback, Retry, Pace, and draws what the server saw: first with the quota used in bursts, then evenly. The same load then
+// goes through the layers as they are usually stacked, with the limiter outside the retries.
+//
+//	go run ./examples/quickstart
+//	go run ./examples/quickstart -h
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+
+	"github.com/pacedhttp/pacedhttp"
+	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
+)
+
+// pacedClient is all there is to set up. Every attempt passes Pace, so a retry waits for a slot like any first send.
+func pacedClient(p *pacer.Pacer, base http.RoundTripper) *http.Client {
+	chain := pacedhttp.New(base,
+		pacedhttp.Fallback(pacedhttp.StaticResponse(http.StatusOK, http.Header{fallbackHeader: {"yes"}}, []byte("an older answer"))),
+		pacedhttp.Retry(retrypolicy.Default()),
+		pacedhttp.Pace(p),
+	)
+	return chain.Client()
+}
+
+// fallbackHeader tells the fallback's answer from the server's.
+const fallbackHeader = "X-Fallback"
+
+// A scenario is one way of making the calls.
+type scenario struct {
+	title, order string
+	even         bool // requests are due one by one rather than a quota at a time
+	naive        bool
+	client       func(base http.RoundTripper) doer // a nil base is the client's own choice
+}
+
+func scenarios(cfg config) []scenario {
+	burst := scenario{
+		title: "paced, burst",
+		order: "every attempt takes a slot, retries too, as soon as one is free",
+		client: func(base http.RoundTripper) doer {
+			return pacedClient(pacer.Burst(cfg.rate, cfg.period), base)
+		},
+	}
+	drip := scenario{
+		title: "paced, drip",
+		order: "every attempt takes a slot, and the slots are evenly spaced",
+		even:  true,
+		client: func(base http.RoundTripper) doer {
+			return pacedClient(pacer.Drip(cfg.rate, cfg.period), base)
+		},
+	}
+	contrast := scenario{
+		title: "usual order",
+		order: "a token bucket is asked once per call, the retries are below it",
+		naive: true,
+		client: func(base http.RoundTripper) doer {
+			return newNaiveClient(cfg.rate, cfg.period, base)
+		},
+	}
+	switch cfg.mode {
+	case "burst":
+		return []scenario{burst, contrast}
+	case "drip":
+		return []scenario{drip}
+	default:
+		return []scenario{burst, drip, contrast}
+	}
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run returns the exit code: 1 if the paced chain broke its promise, 2 for a bad command line.
+func run(args []string, stdout *os.File, stderr io.Writer) int {
+	cfg, err := parse(args, stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "quickstart: %v (-h explains the flags)\n", err)
+		return 2
+	}
+
+	show := newScreen(stdout, os.Getenv)
+	show.intro(cfg)
+	var results []result
+	for _, s := range scenarios(cfg) {
+		api := newAPI(cfg)
+		server := httptest.NewServer(api)
+		show.title(s)
+		r := play(cfg, s, api, nil, server.URL, show.progress)
+		server.Close()
+		show.picture(cfg, r)
+		results = append(results, r)
+	}
+	show.summary(cfg, results)
+	return verdict(cfg, results, stderr)
+}
+
+func verdict(cfg config, results []result, stderr io.Writer) (code int) {
+	for _, r := range results {
+		if err := r.broken(cfg); err != nil {
+			fmt.Fprintf(stderr, "quickstart: %s: %v\n", r.title, err)
+			code = 1
+		}
+	}
+	return code
+}

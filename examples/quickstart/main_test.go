@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// inProcess is a transport without a network, so that a whole scenario runs in a bubble, where requests arrive at the very
+// moment they start and no tolerance is needed.
+type inProcess struct{ handler http.Handler }
+
+func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	t.handler.ServeHTTP(w, req)
+	return w.Result(), nil
+}
+
+func defaults(t *testing.T, args ...string) config {
+	t.Helper()
+	cfg, err := parse(append([]string{"-tolerance", "0"}, args...), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// playAll plays every scenario of a configuration in a bubble.
+func playAll(t *testing.T, cfg config, check func(*testing.T, result)) {
+	t.Helper()
+	for _, s := range scenarios(cfg) {
+		t.Run(s.title, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := newAPI(cfg)
+				check(t, play(cfg, s, api, inProcess{api}, "http://api.test", func(step) {}))
+			})
+		})
+	}
+}
+
+func TestThePacedChainNeverExceedsTheQuota(t *testing.T) {
+	for _, args := range [][]string{
+		nil,
+		{"-fail", "1", "-calls", "7"},
+		{"-fail", "2"},
+		{"-fail", "3", "-goroutines", "40", "-calls", "100"},
+		{"-fail", "5", "-rate", "1"},
+		{"-rate", "50", "-calls", "500", "-goroutines", "100"},
+		{"-goroutines", "1"},
+		{"-period", "100ms"},
+		{"-period", "1m"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			cfg := defaults(t, args...)
+			playAll(t, cfg, func(t *testing.T, r result) {
+				if err := r.broken(cfg); err != nil {
+					t.Error(err)
+				}
+				if !r.naive && (r.rejected() > 0 || r.busiest > cfg.rate || r.took < r.ideal(cfg)) {
+					t.Errorf("busiest window %d, %d rejected, took %v of at least %v", r.busiest, r.rejected(), r.took, r.ideal(cfg))
+				}
+			})
+		})
+	}
+}
+
+func TestThePacedChainLosesNoTime(t *testing.T) {
+	for _, args := range [][]string{{"-fail", "0"}, {"-fail", "0", "-rate", "3"}, nil} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			cfg := defaults(t, args...)
+			playAll(t, cfg, func(t *testing.T, r result) {
+				if want := r.ideal(cfg); !r.naive && r.took != want {
+					t.Errorf("took %v, want %v", r.took, want)
+				}
+				var last time.Duration
+				for _, c := range r.calls {
+					last = max(last, c.end)
+				}
+				if last != r.took {
+					t.Errorf("the last call ended after %v, all of them after %v", last, r.took)
+				}
+			})
+		})
+	}
+}
+
+func TestTheUsualOrderExceedsTheQuota(t *testing.T) {
+	cfg := defaults(t, "-mode", "burst")
+	playAll(t, cfg, func(t *testing.T, r result) {
+		if r.naive && (r.busiest <= cfg.rate || r.rejected() == 0) {
+			t.Errorf("busiest window %d of %d, %d rejected: nothing to contrast", r.busiest, cfg.rate, r.rejected())
+		}
+	})
+}
+
+func TestTheUsualOrderIsSoundWhereNothingFailsAndTheBurstIsEnough(t *testing.T) {
+	cfg := defaults(t, "-mode", "burst", "-fail", "0", "-calls", "5")
+	playAll(t, cfg, func(t *testing.T, r result) {
+		if r.busiest != 5 || r.rejected() != 0 || r.took != 0 {
+			t.Errorf("busiest window %d, %d rejected, took %v, want 5, 0 and no time", r.busiest, r.rejected(), r.took)
+		}
+	})
+}
+
+func TestEachModeHasItsScenarios(t *testing.T) {
+	for mode, want := range map[string]string{
+		"burst": "paced, burst; usual order",
+		"drip":  "paced, drip",
+		"both":  "paced, burst; paced, drip; usual order",
+	} {
+		var titles []string
+		for _, s := range scenarios(defaults(t, "-mode", mode)) {
+			titles = append(titles, s.title)
+		}
+		if got := strings.Join(titles, "; "); got != want {
+			t.Errorf("-mode %s: %s, want %s", mode, got, want)
+		}
+	}
+}
+
+func TestATokenBucketRefillsAtItsRateUpToItsSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		b := newTokenBucket(2, time.Second)
+		var got []time.Duration
+		for range 4 {
+			b.take()
+			got = append(got, time.Since(began))
+		}
+		time.Sleep(time.Hour)
+		for range 3 {
+			b.take()
+			got = append(got, time.Since(began)-time.Hour)
+		}
+		const ms = time.Millisecond
+		if want := fmt.Sprint([]time.Duration{0, 0, 500 * ms, 1000 * ms, 1000 * ms, 1000 * ms, 1500 * ms}); fmt.Sprint(got) != want {
+			t.Errorf("tokens at %v, want %v", got, want)
+		}
+	})
+}
+
+func TestACallThatFailsForGoodIsAnsweredByTheFallback(t *testing.T) {
+	cfg := defaults(t, "-fail", "1", "-calls", "3")
+	playAll(t, cfg, func(t *testing.T, r result) {
+		for i, c := range r.calls {
+			if c.fallback == r.naive || c.failed() != r.naive {
+				t.Errorf("call %d: fallback %t, status %d", i+1, c.fallback, c.status)
+			}
+		}
+		if len(r.seen) != 3*4 {
+			t.Errorf("%d attempts at 3 calls, want 4 each", len(r.seen))
+		}
+	})
+}
+
+func TestABrokenPromiseIsExitCodeOne(t *testing.T) {
+	cfg := defaults(t)
+	good := result{scenario: scenario{title: "paced"}, record: record{busiest: 5}, calls: []call{{status: 200}}}
+	for _, tt := range []struct {
+		name   string
+		change func(*result)
+		want   string
+	}{
+		{"kept", func(*result) {}, ""},
+		{"over the quota", func(r *result) { r.busiest = 6 }, "the server counted 6 requests in a window that allows 5"},
+		{"unanswered", func(r *result) { r.calls = []call{{status: 200}, {}} }, "call 2 ended with status 0"},
+		{"nothing promised", func(r *result) { r.naive, r.busiest = true, 6 }, ""},
+	} {
+		r := good
+		tt.change(&r)
+		var errs bytes.Buffer
+		code := verdict(cfg, []result{good, r, good}, &errs)
+		wantCode, want := 0, ""
+		if tt.want != "" {
+			wantCode, want = 1, "quickstart: paced: "+tt.want+"\n"
+		}
+		if code != wantCode || errs.String() != want {
+			t.Errorf("%s: exit code %d, %q, want %d, %q", tt.name, code, &errs, wantCode, want)
+		}
+	}
+}
+
+func TestIdealIsTheLeastTimeForWhatWasLetIn(t *testing.T) {
+	cfg := defaults(t)
+	for _, tt := range []struct {
+		admitted    int
+		burst, drip time.Duration
+	}{
+		{0, 0, 0},
+		{1, 0, 0},
+		{5, 0, 800 * time.Millisecond},
+		{6, time.Second, time.Second},
+		{23, 4 * time.Second, 4400 * time.Millisecond},
+	} {
+		r := result{record: record{admitted: tt.admitted}}
+		if got := r.ideal(cfg); got != tt.burst {
+			t.Errorf("burst of %d: %v, want %v", tt.admitted, got, tt.burst)
+		}
+		r.even = true
+		if got := r.ideal(cfg); got != tt.drip {
+			t.Errorf("drip of %d: %v, want %v", tt.admitted, got, tt.drip)
+		}
+	}
+}
+
+// Four calls fit the quota however the network behaves, so this takes no time and nothing in it can be late.
+func TestTheDemoRunsOnLoopback(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	var errs bytes.Buffer
+	if code := run([]string{"-calls", "4", "-mode", "burst"}, out, &errs); code != 0 || errs.Len() > 0 {
+		t.Errorf("exit code %d, want 0; errors: %s", code, &errs)
+	}
+	text, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"PACED, BURST", "USUAL ORDER", "4 of 4 calls answered, 4 attempts, 0 rejected", "call 4 ", "● ok", "at most 4 requests   quota, one row: 5",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+}
+
+func TestABadFlagIsNamedWithItsValueAndWhatIsAllowed(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"-rate 0", `invalid value "0" for flag -rate: must be a whole number from 1 to 1000`},
+		{"-rate five", `invalid value "five" for flag -rate: must be a whole number from 1 to 1000`},
+		{"-calls 10001", `invalid value "10001" for flag -calls: must be a whole number from 1 to 10000`},
+		{"-goroutines -1", `invalid value "-1" for flag -goroutines: must be a whole number from 1 to 1000`},
+		{"-fail -1", `invalid value "-1" for flag -fail: must be a whole number from 0 to 10000`},
+		{"-period 1", `invalid value "1" for flag -period: must be a duration from 100ms to 1m0s, such as 500ms or 1s`},
+		{"-period 99ms", `invalid value "99ms" for flag -period: must be a duration from 100ms to 1m0s, such as 500ms or 1s`},
+		{"-mode flood", `invalid value "flood" for flag -mode: must be one of burst, drip, both`},
+		{"-tolerance 1s", `invalid value "1s" for flag -tolerance: must be shorter than -period, which is 1s`},
+		{"now", `unexpected argument "now": only flags are allowed`},
+		{"-speed 3", `flag provided but not defined: -speed`},
+	} {
+		var errs bytes.Buffer
+		if code := run(strings.Fields(tt.args), os.Stdout, &errs); code != 2 {
+			t.Errorf("%s: exit code %d, want 2", tt.args, code)
+		}
+		if got, want := errs.String(), "quickstart: "+tt.want+" (-h explains the flags)\n"; got != want {
+			t.Errorf("%s:\n%q, want\n%q", tt.args, got, want)
+		}
+	}
+}
+
+func TestHelpExplainsEveryFlag(t *testing.T) {
+	var help bytes.Buffer
+	if _, err := parse([]string{"-h"}, &help); !errors.Is(err, flag.ErrHelp) {
+		t.Fatalf("got %v, want %v", err, flag.ErrHelp)
+	}
+	for _, want := range []string{
+		"outside the retries", "-calls N", "(default 20)", "-goroutines N", "-rate N", "-period length", "-tolerance length",
+		"(default 20ms)", "-fail N", "-mode how", "(default both)",
+	} {
+		if !strings.Contains(help.String(), want) {
+			t.Errorf("no %q in:\n%s", want, &help)
+		}
+	}
+}
