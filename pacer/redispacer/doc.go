@@ -1,0 +1,2 @@
+// Package redispacer paces calls of any number of processes on one quota.
+package redispacer

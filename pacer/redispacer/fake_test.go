@@ -1,0 +1,183 @@
+package redispacer
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	lua "github.com/yuin/gopher-lua"
+)
+
+// fakeRedis runs the real script in a Lua of its own, on the bubble's clock: time, the
+// network's delays and its losses are exact. It knows the commands the script calls.
+type fakeRedis struct {
+	redis.UniversalClient // whatever else is called panics
+
+	delay func(call int) (there, back time.Duration) // nil = none
+	fail  func(call int) error                       // before the script runs; nil = never
+	drop  func(call int) bool                        // the reply is lost after the script ran
+
+	mu      sync.Mutex
+	lua     *lua.LState
+	fn      *lua.LFunction
+	state   []byte
+	expires time.Time
+	skew    time.Duration // of this server's clock
+	loaded  bool
+	calls   int
+	args    [][]any
+}
+
+func newFakeRedis(t *testing.T) *fakeRedis {
+	t.Helper()
+	f := &fakeRedis{lua: lua.NewState()}
+	t.Cleanup(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.lua.Close()
+	})
+	fn, err := f.lua.LoadString(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.fn = fn
+	module := f.lua.NewTable()
+	f.lua.SetField(module, "call", f.lua.NewFunction(f.call))
+	f.lua.SetField(module, "error_reply", f.lua.NewFunction(func(l *lua.LState) int {
+		l.RaiseError("%s", l.CheckString(1))
+		return 0
+	}))
+	f.lua.SetGlobal("redis", module)
+	return f
+}
+
+func (f *fakeRedis) EvalSha(ctx context.Context, _ string, keys []string, args ...any) *redis.Cmd {
+	f.mu.Lock()
+	loaded := f.loaded
+	f.mu.Unlock()
+	if !loaded {
+		cmd := redis.NewCmd(ctx)
+		cmd.SetErr(noScript{})
+		return cmd
+	}
+	return f.Eval(ctx, "", keys, args...)
+}
+
+// noScript is recognised by go-redis by its beginning.
+type noScript struct{}
+
+func (noScript) Error() string { return "NOSCRIPT No matching script." }
+func (noScript) RedisError()   {}
+
+// Eval does not heed its context, as a client without ContextTimeoutEnabled does not.
+func (f *fakeRedis) Eval(ctx context.Context, _ string, keys []string, args ...any) *redis.Cmd {
+	cmd := redis.NewCmd(ctx)
+	f.mu.Lock()
+	call := f.calls
+	f.calls++
+	f.args = append(f.args, args)
+	f.loaded = true
+	f.mu.Unlock()
+	var there, back time.Duration
+	if f.delay != nil {
+		there, back = f.delay(call)
+	}
+	time.Sleep(there)
+	if f.fail != nil {
+		if err := f.fail(call); err != nil {
+			cmd.SetErr(err)
+			return cmd
+		}
+	}
+	val, err := f.run(keys, args)
+	time.Sleep(back)
+	if f.drop != nil && f.drop(call) {
+		time.Sleep(time.Second)
+		err = errors.New("i/o timeout")
+	}
+	if err != nil {
+		cmd.SetErr(err)
+	} else {
+		cmd.SetVal(val)
+	}
+	return cmd
+}
+
+func (f *fakeRedis) run(keys []string, args []any) (any, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k, a := f.lua.NewTable(), f.lua.NewTable()
+	for _, key := range keys {
+		k.Append(lua.LString(key))
+	}
+	for _, arg := range args {
+		switch v := arg.(type) {
+		case int:
+			a.Append(lua.LString(strconv.Itoa(v)))
+		case int64:
+			a.Append(lua.LString(strconv.FormatInt(v, 10)))
+		default:
+			return nil, errors.New("unexpected argument")
+		}
+	}
+	f.lua.SetGlobal("KEYS", k)
+	f.lua.SetGlobal("ARGV", a)
+	f.lua.Push(f.fn)
+	if err := f.lua.PCall(0, 1, nil); err != nil {
+		return nil, err
+	}
+	got := f.lua.CheckTable(-1)
+	f.lua.Pop(1)
+	var reply []any
+	got.ForEach(func(_, v lua.LValue) { reply = append(reply, int64(v.(lua.LNumber))) })
+	return reply, nil
+}
+
+func (f *fakeRedis) call(l *lua.LState) int {
+	if !f.expires.IsZero() && !time.Now().Before(f.expires) {
+		f.state, f.expires = nil, time.Time{}
+	}
+	switch l.CheckString(1) {
+	case "TIME":
+		us := time.Now().Add(f.skew).UnixMicro()
+		t := l.NewTable()
+		t.Append(lua.LString(strconv.FormatInt(us/1e6, 10)))
+		t.Append(lua.LString(strconv.FormatInt(us%1e6, 10)))
+		l.Push(t)
+	case "GETRANGE":
+		from, to := l.CheckInt(3), min(l.CheckInt(4)+1, len(f.state))
+		if from >= to {
+			l.Push(lua.LString(""))
+		} else {
+			l.Push(lua.LString(f.state[from:to]))
+		}
+	case "SETRANGE":
+		at, s := l.CheckInt(3), l.CheckString(4)
+		if missing := at + len(s) - len(f.state); missing > 0 {
+			f.state = append(f.state, make([]byte, missing)...)
+		}
+		copy(f.state[at:], s)
+		l.Push(lua.LNumber(len(f.state)))
+	case "PEXPIRE":
+		ms := float64(l.CheckNumber(3))
+		if ms != math.Trunc(ms) || ms <= 0 {
+			l.RaiseError("value is not an integer")
+		}
+		f.expires = time.Now().Add(time.Duration(ms) * time.Millisecond)
+		l.Push(lua.LNumber(1))
+	default:
+		l.RaiseError("unknown command")
+	}
+	return 1
+}
+
+func (f *fakeRedis) flush() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state, f.loaded = nil, false
+}

@@ -1,0 +1,26 @@
+//go:build !windows
+
+package redispacer
+
+import (
+	"syscall"
+	"testing"
+)
+
+// freeze stops the server from answering; the system still takes connections for it.
+func (s *server) freeze(t *testing.T) {
+	t.Helper()
+	if s.cmd == nil {
+		t.Skip("needs a redis-server on PATH")
+	}
+	s.signal(t, syscall.SIGSTOP)
+}
+
+func (s *server) thaw(t *testing.T) { t.Helper(); s.signal(t, syscall.SIGCONT) }
+
+func (s *server) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}

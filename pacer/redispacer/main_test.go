@@ -1,0 +1,17 @@
+package redispacer
+
+import (
+	"os"
+	"testing"
+
+	"github.com/redis/go-redis/v9/logging"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	logging.Disable() // the servers that fail here fail on purpose
+	if role := os.Getenv(processEnv); role != "" {
+		os.Exit(runProcess(role))
+	}
+	goleak.VerifyTestMain(m)
+}

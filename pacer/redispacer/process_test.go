@@ -1,0 +1,187 @@
+package redispacer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+)
+
+// processEnv holds a job for the test's binary, which then is a process that shares a
+// quota with others instead of a test.
+const processEnv = "REDISPACER_TEST_PROCESS"
+
+type job struct {
+	Addr       string
+	Limit      pacer.Limit
+	Lease      int
+	Goroutines int
+	Run        time.Duration // from the first start on
+	Ahead      time.Duration // how far the server's clock is made to be ahead of this process's
+}
+
+// A history is what a process saw. Times are microseconds, reservations' on the server's
+// clock and starts' on the process's own.
+type history struct {
+	Reserved []int64
+	Starts   []int64
+	Stats    Stats
+}
+
+// run runs n processes at the same time and returns their histories.
+func (j job) run(t *testing.T, n int) []history {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	histories := make([]history, n)
+	var wg sync.WaitGroup
+	for i := range histories {
+		wg.Go(func() {
+			cmd := exec.CommandContext(t.Context(), exe)
+			cmd.Env = append(os.Environ(), processEnv+"="+string(encoded))
+			cmd.Stderr = os.Stderr
+			out, err := cmd.Output()
+			if err == nil {
+				err = json.Unmarshal(out, &histories[i])
+			}
+			if err != nil {
+				t.Errorf("process %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return histories
+}
+
+// runProcess is the main function of such a process.
+func runProcess(encoded string) int {
+	h, err := process(encoded)
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(h)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func process(encoded string) (history, error) {
+	var j job
+	if err := json.Unmarshal([]byte(encoded), &j); err != nil {
+		return history{}, err
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: j.Addr, MaxRetries: -1, DialerRetries: 1}) // or the client sits a short outage out
+	defer rdb.Close()
+	witness := &witness{reserved: make(map[reservation]int64)}
+	rdb.AddHook(witness)
+	p, err := New(rdb, "quota", Config{Limits: []pacer.Limit{j.Limit}, Lease: j.Lease, Timeout: 2 * time.Second})
+	if err != nil {
+		return history{}, err
+	}
+	if j.Ahead != 0 {
+		p.script.lua = redis.NewScript(strings.Replace(source, "local now = time[1]",
+			fmt.Sprintf("local now = %d + time[1]", int64(j.Ahead.Seconds())), 1))
+	}
+
+	var mu sync.Mutex
+	var starts []int64
+	var wg sync.WaitGroup
+	var end time.Time
+	for range j.Goroutines {
+		wg.Go(func() {
+			for {
+				err := p.Wait(context.Background())
+				now := time.Now()
+				if errors.Is(err, ErrUnavailable) {
+					time.Sleep(5 * time.Millisecond) // a caller that tries again, and does nothing else
+					continue
+				}
+				mu.Lock()
+				if end.IsZero() {
+					end = now.Add(j.Run)
+				}
+				starts = append(starts, now.UnixMicro())
+				over := now.After(end)
+				mu.Unlock()
+				if over || err != nil {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return history{Reserved: witness.times(), Starts: starts, Stats: p.Stats()}, nil
+}
+
+// A witness keeps what the script answered, whatever the Pacer makes of it.
+type witness struct {
+	mu       sync.Mutex
+	reserved map[reservation]int64 // when
+}
+
+type reservation struct{ epoch, serial int64 }
+
+func (w *witness) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if c, ok := cmd.(*redis.Cmd); ok && err == nil {
+			got, err := c.Int64Slice()
+			if err != nil {
+				return err
+			}
+			w.record(cmd.Args()[4:], got)
+		}
+		return err
+	}
+}
+
+func (w *witness) record(args []any, got []int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	args = args[1+3*args[0].(int):] // the limits
+	known, back := args[1].(int64), args[5:]
+	for i := range got[3] {
+		delete(w.reserved, reservation{known, back[i].(int64)})
+	}
+	for g := got[4:]; len(g) > 0; g = g[2:] {
+		w.reserved[reservation{got[0], g[1]}] = got[1] + g[0]
+	}
+}
+
+func (w *witness) times() []int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var times []int64
+	for _, at := range w.reserved {
+		times = append(times, at)
+	}
+	slices.Sort(times)
+	return times
+}
+
+func (w *witness) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (w *witness) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}

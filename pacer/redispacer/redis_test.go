@@ -1,0 +1,196 @@
+package redispacer
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// wait lets n callers start one after the other.
+func wait(t *testing.T, p *Pacer, n int) {
+	t.Helper()
+	for range n {
+		if err := p.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func newPacer(t *testing.T, rdb redis.UniversalClient, cfg Config) *Pacer {
+	t.Helper()
+	p, err := New(rdb, "quota", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestStateIsOneKeyBoundedByTheLimitsThatExpires(t *testing.T) {
+	rdb := startServer(t).client(t)
+	p := newPacer(t, rdb, Config{Limits: burst(100, 10*ms)})
+	wait(t, p, 2000)
+	ctx := t.Context()
+	if keys := rdb.Keys(ctx, "*").Val(); len(keys) != 1 || keys[0] != "pacedhttp:{quota}" {
+		t.Errorf("keys %q, want one with the quota as its hash tag", keys)
+	}
+	if size, most := rdb.StrLen(ctx, "pacedhttp:{quota}").Val(), int64(416+22*(100+256)); size > most {
+		t.Errorf("%d bytes of state, want at most %d", size, most)
+	}
+	if ttl := rdb.PTTL(ctx, "pacedhttp:{quota}").Val(); ttl <= 0 || ttl > 2100*ms {
+		t.Errorf("expires in %v, want within two seconds of the windows' end", ttl)
+	}
+}
+
+func TestScriptIsSentAgainAfterScriptFlush(t *testing.T) {
+	rdb := startServer(t).client(t)
+	p := newPacer(t, rdb, Config{Limits: burst(100, time.Second)})
+	wait(t, p, 1)
+	if err := rdb.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, p, 1)
+	if stats := p.Stats(); stats.Failures != 0 || stats.Granted != 2 {
+		t.Errorf("stats %+v", stats)
+	}
+}
+
+func TestFlushAllIsNoticed(t *testing.T) {
+	rdb := startServer(t).client(t)
+	p := newPacer(t, rdb, Config{Limits: burst(5, time.Hour)})
+	wait(t, p, 5)
+	if err := rdb.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	if err := p.Wait(ctx); !errors.Is(err, ErrDeadline) {
+		t.Errorf("got %v right after the loss of a full window, want ErrDeadline", err)
+	}
+}
+
+func TestCluster(t *testing.T) {
+	s := startServer(t, "--cluster-enabled", "yes")
+	if err := s.client(t).ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for rdb := s.client(t); !strings.Contains(rdb.ClusterInfo(t.Context()).Val(), "cluster_state:ok"); {
+		time.Sleep(10 * ms) // until the cluster has noticed
+	}
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr}})
+	defer rdb.Close()
+	wait(t, newPacer(t, rdb, Config{Limits: burst(5, time.Second), Timeout: 5 * time.Second}), 3)
+}
+
+// TestUnusableRedisIsAnErrorUntilItIsUsable breaks a server in every way it can be broken,
+// and mends it.
+func TestUnusableRedisIsAnErrorUntilItIsUsable(t *testing.T) {
+	const secret = "correct-horse"
+	admin := func(cmd ...any) func(*testing.T, *server, *redis.Client) {
+		return func(t *testing.T, _ *server, rdb *redis.Client) {
+			t.Helper()
+			if err := rdb.Do(t.Context(), cmd...).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name       string
+		password   string // of the pacer's client
+		fail, mend func(*testing.T, *server, *redis.Client)
+		want       string
+	}{
+		{
+			name: "down",
+			fail: func(_ *testing.T, s *server, _ *redis.Client) { s.kill() },
+			mend: func(t *testing.T, s *server, _ *redis.Client) { s.start(t) },
+			want: "refused",
+		},
+		{
+			name: "slow",
+			fail: func(t *testing.T, s *server, _ *redis.Client) { s.freeze(t) },
+			mend: func(t *testing.T, s *server, _ *redis.Client) { s.thaw(t) },
+			want: "no answer within 200ms",
+		},
+		{
+			name: "read-only replica",
+			fail: admin("REPLICAOF", "127.0.0.1", "1"),
+			mend: admin("REPLICAOF", "NO", "ONE"),
+			want: "READONLY",
+		},
+		{
+			name:     "wrong password",
+			password: secret + "?",
+			fail:     admin("CONFIG", "SET", "requirepass", secret),
+			mend:     admin("CONFIG", "SET", "requirepass", secret+"?"),
+			want:     "WRONGPASS",
+		},
+		{
+			name: "out of memory",
+			fail: admin("CONFIG", "SET", "maxmemory", "1"),
+			mend: admin("CONFIG", "SET", "maxmemory", "0"),
+			want: "OOM",
+		},
+		{
+			name: "another script is running",
+			fail: func(t *testing.T, s *server, rdb *redis.Client) {
+				admin("CONFIG", "SET", "busy-reply-threshold", "1")(t, s, rdb)
+				endless := client(t, &redis.Options{Addr: s.addr, ReadTimeout: 10 * ms, MaxRetries: -1})
+				if err := endless.Eval(t.Context(), "while true do end", nil).Err(); err == nil {
+					t.Fatal("an endless script ended")
+				}
+			},
+			mend: admin("SCRIPT", "KILL"),
+			want: "BUSY",
+		},
+		{
+			name: "foreign state",
+			fail: admin("SET", "pacedhttp:{quota}", "something else"),
+			mend: admin("DEL", "pacedhttp:{quota}"),
+			want: "something else than the state",
+		},
+		{
+			name: "foreign type",
+			fail: func(t *testing.T, s *server, rdb *redis.Client) {
+				admin("DEL", "pacedhttp:{quota}")(t, s, rdb)
+				admin("LPUSH", "pacedhttp:{quota}", "something else")(t, s, rdb)
+			},
+			mend: admin("DEL", "pacedhttp:{quota}"),
+			want: "WRONGTYPE",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := startServer(t, "--maxclients", "100")
+			rdb := s.client(t)
+			wait(t, newPacer(t, rdb, Config{Limits: burst(1, time.Millisecond)}), 1)
+			tt.fail(t, s, rdb)
+
+			mine := client(t, &redis.Options{Addr: s.addr, Password: tt.password, MaxRetries: -1, DialerRetries: 1})
+			p := newPacer(t, mine, Config{Limits: burst(1000, time.Second), Timeout: 200 * ms})
+			err := p.Wait(t.Context())
+			if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want ErrUnavailable with %q", err, tt.want)
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v passes for the caller's own deadline", err)
+			}
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("%v tells the password", err)
+			}
+
+			tt.mend(t, s, rdb)
+			for err != nil && t.Context().Err() == nil {
+				time.Sleep(10 * ms) // until a probe is due
+				if err = p.Wait(t.Context()); err != nil && !errors.Is(err, ErrUnavailable) {
+					t.Fatal(err)
+				}
+			}
+			if stats := p.Stats(); stats.Err != nil || stats.Granted != 1 {
+				t.Errorf("after Redis came back: %+v", stats)
+			}
+		})
+	}
+}

@@ -1,0 +1,162 @@
+package redispacer
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// A server is a redis-server of the test's own on a free loopback port, or miniredis
+// where none is installed.
+type server struct {
+	addr string
+	args []string
+	cmd  *exec.Cmd
+	mini *miniredis.Miniredis
+}
+
+// startServer starts a redis-server with what args add to its command line. With args,
+// miniredis cannot stand in for it, and the test is skipped.
+func startServer(t *testing.T, args ...string) *server {
+	t.Helper()
+	s := &server{args: args}
+	switch _, err := exec.LookPath("redis-server"); {
+	case err == nil:
+		s.addr = freeAddr(t)
+	case os.Getenv("PACEDHTTP_REQUIRE_REDIS") == "1":
+		t.Fatal("PACEDHTTP_REQUIRE_REDIS is 1, and there is no redis-server on PATH")
+	case len(args) > 0:
+		t.Skip("needs a redis-server on PATH")
+	}
+	s.start(t)
+	t.Cleanup(s.kill)
+	return s
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start returns when the server takes connections.
+func (s *server) start(t *testing.T) {
+	t.Helper()
+	if s.addr == "" {
+		s.mini = miniredis.RunT(t)
+		s.addr = s.mini.Addr()
+		return
+	}
+	if s.mini != nil {
+		s.mini = miniredis.NewMiniRedis()
+		if err := s.mini.StartAddr(s.addr); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	_, port, _ := net.SplitHostPort(s.addr)
+	s.cmd = exec.Command("redis-server", append([]string{
+		"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir(),
+	}, s.args...)...)
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	var log strings.Builder
+	for lines.Scan() {
+		log.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "Ready to accept connections") {
+			go io.Copy(io.Discard, out) // ends with the server
+			return
+		}
+	}
+	t.Fatalf("redis-server did not start:\n%s", log.String())
+}
+
+// kill ends the server as a crash would.
+func (s *server) kill() {
+	switch {
+	case s.mini != nil:
+		s.mini.Close()
+	case s.cmd != nil:
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+func (s *server) client(t *testing.T) *redis.Client {
+	return client(t, &redis.Options{Addr: s.addr})
+}
+
+func client(t *testing.T, opt *redis.Options) *redis.Client {
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// delayed is the address of a proxy to addr that holds all bytes up by delay, each way.
+func delayed(t *testing.T, addr string, delay time.Duration) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", addr)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			go carry(far, near, delay)
+			go carry(near, far, delay)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func carry(dst, src net.Conn, delay time.Duration) {
+	type chunk struct {
+		data []byte
+		due  time.Time
+	}
+	chunks := make(chan chunk, 1000)
+	go func() {
+		defer dst.Close()
+		for c := range chunks {
+			time.Sleep(time.Until(c.due))
+			dst.Write(c.data)
+		}
+	}()
+	defer close(chunks)
+	for {
+		buf := make([]byte, 4096)
+		n, err := src.Read(buf)
+		if err != nil {
+			return
+		}
+		chunks <- chunk{buf[:n], time.Now().Add(delay)}
+	}
+}
