@@ -1,6 +1,7 @@
 package pacedhttp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -55,7 +56,7 @@ func (r *replay) attach(out *http.Request) {
 		r.stream.close()
 		r.stream, r.next = r.next, nil
 	}
-	body := r.stream.reader()
+	body := r.stream.reader(out.Context())
 	out.Body = body
 	// What net/http needs to send the request again by itself, when a reused
 	// connection turns out to be dead, say, and what a signer reads.
@@ -114,9 +115,10 @@ func (r *replay) retire() {
 // as it is read, up to a bound, so a later attempt gets the kept bytes and then the
 // rest. Nothing is ever read ahead.
 //
-// No lock is held during a read of the body, which may block for ever: neither the
-// next attempt nor Close waits for it. What such a read brings after its attempt was
-// cut off is kept for the next one.
+// A read of the body may block for ever. No lock is held meanwhile, and what can be
+// kept is read by a goroutine: neither the next attempt, nor Close, nor the end of an
+// attempt's context waits for it. What such a read brings after its attempt was cut
+// off is kept for the next one.
 type stream struct {
 	body   io.ReadCloser // the caller's, or a copy from GetBody
 	length int64         // Content-Length; 0 or less if unknown
@@ -133,10 +135,12 @@ type stream struct {
 	held    bool      // for another attempt: it must stay replayable
 	retired bool      // there will be no other attempt
 	closed  bool      // body.Close was called
+
+	unwatch func() bool // the end of the current attempt's context
 }
 
 func newStream(body io.ReadCloser, length, buffer int64) *stream {
-	s := &stream{body: body, length: length, buffer: buffer}
+	s := &stream{body: body, length: length, buffer: buffer, unwatch: func() bool { return false }}
 	s.changed.L = &s.mu
 	return s
 }
@@ -148,14 +152,15 @@ func newCopy(body io.ReadCloser, length int64) *stream {
 	return s
 }
 
-// reader returns the reader of the next attempt, which begins at the start, and cuts
-// off those of the current one.
-func (s *stream) reader() *bodyReader {
+// reader returns the reader of the next attempt, which begins at the start and is cut
+// off when ctx ends, and cuts off those of the current one.
+func (s *stream) reader(ctx context.Context) *bodyReader {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cutOff()
 	b := &bodyReader{stream: s, attempt: s.attempt}
 	b.begin()
+	s.unwatch = context.AfterFunc(ctx, b.abandon)
 	return b
 }
 
@@ -185,6 +190,7 @@ func (s *stream) cutOff() {
 	s.attempt++
 	s.open = 0
 	s.held = false
+	s.unwatch()
 	s.changed.Broadcast()
 }
 
@@ -211,6 +217,7 @@ func (s *stream) closeBody() {
 		return
 	}
 	s.closed = true
+	s.unwatch()
 	if s.asking > 0 {
 		// Closing may be what ends the read, or may have to wait for it: bodies of
 		// both kinds exist. The goroutine ends with that Close.
@@ -222,12 +229,23 @@ func (s *stream) closeBody() {
 	_ = s.body.Close() // the caller's body; nobody is left to tell
 }
 
+// keepMore has at most n bytes read that can all be kept. It needs s.mu. The goroutine
+// ends with its read of the body.
+func (s *stream) keepMore(n int) {
+	n = int(min(int64(n), s.buffer-s.read, int64(len(chunk{})))) // more would look as if it overflowed
+	s.asking = n
+	go func() {
+		buf := chunks.Get().(*chunk)
+		defer chunks.Put(buf)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.readMore(buf[:n])
+	}()
+}
+
 // readMore reads from the body into p and keeps what it got. It needs s.mu, which
 // is given up while the body is read.
 func (s *stream) readMore(p []byte) (int, error) {
-	if room := s.buffer - s.read; room > 0 {
-		p = p[:min(int64(len(p)), room)] // a blocked read must not look as if it would overflow
-	}
 	s.asking = len(p)
 	n, err := s.fetch(p)
 	if s.length > 0 {
@@ -315,7 +333,9 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 		case s.closed:
 			return 0, b.finish(errCutOff)
 		case s.asking > 0, s.held && s.read == s.buffer:
-			s.changed.Wait() // for another reader's bytes, which are ours too, or to be cut off
+			s.changed.Wait() // for bytes, which are those of all readers, or to be cut off
+		case s.read < s.buffer:
+			s.keepMore(len(p))
 		default:
 			n, err := s.readMore(p)
 			if b.attempt != s.attempt || b.end != nil {
@@ -339,6 +359,22 @@ func (b *bodyReader) Close() error {
 	b.finish(errCutOff)
 	s.changed.Broadcast()
 	return nil
+}
+
+// abandon cuts b's attempt off, since its context has ended. net/http may not return
+// before a read that blocks has ended, so a body that no attempt can have any more is
+// closed, which ends the read of a pipe, a file or a connection.
+func (b *bodyReader) abandon() {
+	s := b.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.attempt != s.attempt {
+		return
+	}
+	s.cutOff()
+	if s.retired || !s.canReplay() {
+		s.closeBody()
+	}
 }
 
 // again is the GetBody of the request whose body b is. The readers of an attempt do

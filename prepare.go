@@ -2,15 +2,18 @@ package pacedhttp
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 )
 
 // Prepare calls f with a copy of each request just before it is sent, for what must
 // be fresh in every attempt: a signature with a timestamp, a token that may have
 // expired while the call waited. Put it below Retry and Pace. f may change the copy
-// in any way; it shares nothing with the caller's request but the body. If f puts
+// in any way: it shares nothing with the caller's request but the body. If f puts
 // another body in its place, whose Close must close the old one, it also sets
-// ContentLength and GetBody to match. Without a Retry layer above, the AttemptInfo
+// ContentLength and GetBody to match; if it changes the Trailer, values that the
+// body sets as it is read are not sent. Without a Retry layer above, the AttemptInfo
 // has Number 1.
 //
 // If f fails, nothing is sent and the call ends with an error that unwraps to f's;
@@ -39,6 +42,9 @@ func (t *prepareTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if err := t.prepare(prepared, info); err != nil {
 		closeBody(req)
 		return nil, &prepareError{err}
+	}
+	if maps.EqualFunc(prepared.Trailer, req.Trailer, slices.Equal) {
+		prepared.Trailer = req.Trailer // the body may have values for it yet
 	}
 	return exchange(t.next, prepared)
 }

@@ -16,9 +16,10 @@ const (
 	releaseTime  = 100 * time.Millisecond
 )
 
-type releaseBuffer [releaseBytes]byte
+// A chunk is what one body is read into, a response's here or a request's.
+type chunk [releaseBytes]byte
 
-var releaseBuffers = sync.Pool{New: func() any { return new(releaseBuffer) }}
+var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
 // release drains and closes the body of a response that is thrown away.
 func release(resp *http.Response) {
@@ -60,7 +61,7 @@ func (o *outcome) failure() error {
 
 // drained is what was read of a response.
 type drained struct {
-	buf   *releaseBuffer // nil if there was nothing to read
+	buf   *chunk // nil if there was nothing to read
 	n     int
 	whole bool // all of it is here, and within the bound
 }
@@ -68,7 +69,7 @@ type drained struct {
 // forget gives up what was read.
 func (d *drained) forget() {
 	if d.buf != nil {
-		releaseBuffers.Put(d.buf)
+		chunks.Put(d.buf)
 		d.buf = nil
 	}
 }
@@ -98,7 +99,7 @@ func drain(resp *http.Response) drained {
 func drainBody(resp *http.Response) drained {
 	began := time.Now()
 	timer := time.AfterFunc(releaseTime, func() { _ = resp.Body.Close() })
-	d := drained{buf: releaseBuffers.Get().(*releaseBuffer)}
+	d := drained{buf: chunks.Get().(*chunk)}
 	var err error
 	for err == nil && d.n < len(d.buf) && time.Since(began) < releaseTime {
 		var n int
