@@ -117,6 +117,30 @@ func TestEndOfTheContextClosesABodyStillBeingSent(t *testing.T) {
 	}
 }
 
+// A foreignContext ends in a way that package context can only learn by a goroutine
+// that waits for it.
+type foreignContext struct {
+	context.Context
+	done chan struct{}
+}
+
+func (c foreignContext) Done() <-chan struct{} { return c.done }
+
+func TestContextIsNotWatchedAfterTheCall(t *testing.T) {
+	for name, buffer := range map[string]int64{"sent once": 0, "sent again": kib} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // which ends only with all its goroutines
+				base := newScript(step{status: 503}, step{status: 503}, step{})
+				rt := pacedhttp.New(base, pacedhttp.Retry(quick(retrypolicy.Config{ReplayBuffer: buffer})))
+				ctx := foreignContext{t.Context(), make(chan struct{})}
+				if _, _, err := send(t, rt, newRequest(t, "PUT", trackString("order")).WithContext(ctx)); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestRedirectHopWithoutGetBodyIsSentOnceOrReplayedFromTheBuffer(t *testing.T) {
 	withoutGetBody := func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
