@@ -3,4 +3,7 @@
 // them:
 //
 //	cd internal/bench && go test -bench . -count 6 | tee new.txt && benchstat new.txt
+//
+// Those of limiters that share a quota through Redis start a redis-server of their
+// own, and are skipped where none is installed.
 package bench
