@@ -1,0 +1,306 @@
+package pacedhttp
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// A stream is a body that attempts read one after the other. What is read is kept
+// as it is read, up to a bound, so a later attempt gets the kept bytes and then the
+// rest. Nothing is ever read ahead.
+//
+// A read of the body may block for ever. No lock is held meanwhile, and what can be
+// kept is read by a goroutine: neither the next attempt, nor Close, nor the end of an
+// attempt's context waits for it. What such a read brings after its attempt was cut
+// off is kept for the next one.
+type stream struct {
+	body   io.ReadCloser // the caller's, or a copy from GetBody
+	length int64         // Content-Length; 0 or less if unknown
+	buffer int64         // bytes that may be kept
+
+	mu      sync.Mutex
+	changed sync.Cond // a read ended, or readers were closed or cut off
+	kept    []byte    // the first bytes, unless they grew past the buffer
+	read    int64     // bytes read so far; written by the read under way only
+	end     error     // how the body ended
+	asking  int       // size of the read under way; 0 if there is none
+	attempt int       // whose readers are not cut off
+	open    int       // how many of those have begun and not finished
+	held    bool      // for another attempt: it must stay replayable
+	retired bool      // there will be no other attempt
+	closed  bool      // body.Close was called
+
+	unwatch func() bool // the end of the current attempt's context
+}
+
+func newStream(body io.ReadCloser, length, buffer int64) *stream {
+	s := &stream{body: body, length: length, buffer: buffer, unwatch: func() bool { return false }}
+	s.changed.L = &s.mu
+	return s
+}
+
+// newCopy returns the stream of a body that serves a single attempt.
+func newCopy(body io.ReadCloser, length int64) *stream {
+	s := newStream(body, length, 0)
+	s.retired = true
+	return s
+}
+
+// reader returns the reader of the next attempt, which begins at the start and is cut
+// off when ctx ends, and cuts off those of the current one.
+func (s *stream) reader(ctx context.Context) *bodyReader {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cutOff()
+	b := &bodyReader{stream: s, attempt: s.attempt}
+	b.begin()
+	s.unwatch = context.AfterFunc(ctx, b.abandon)
+	return b
+}
+
+func (s *stream) replayable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.canReplay()
+}
+
+// canReplay needs s.mu. A read under way counts as if it had brought all it asked
+// for; a body that failed is not whole however often it is sent.
+func (s *stream) canReplay() bool {
+	return s.read+int64(s.asking) <= s.buffer && (s.end == nil || s.end == io.EOF)
+}
+
+// hold keeps the stream replayable until the next attempt, or reports false if it is
+// not. What the current readers may still read is kept; beyond that they wait.
+func (s *stream) hold() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = s.canReplay()
+	return s.held
+}
+
+// cutOff needs s.mu.
+func (s *stream) cutOff() {
+	s.attempt++
+	s.open = 0
+	s.held = false
+	s.unwatch()
+	s.changed.Broadcast()
+}
+
+// close ends the current readers and closes the body.
+func (s *stream) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cutOff()
+	s.closeBody()
+}
+
+func (s *stream) retire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retired = true
+	if s.open == 0 {
+		s.closeBody()
+	}
+}
+
+// closeBody closes the body once. It needs s.mu and gives it up meanwhile.
+func (s *stream) closeBody() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.unwatch()
+	if s.asking > 0 {
+		// Closing may be what ends the read, or may have to wait for it: bodies of
+		// both kinds exist. The goroutine ends with that Close.
+		go s.body.Close()
+		return
+	}
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	_ = s.body.Close() // the caller's body; nobody is left to tell
+}
+
+// keepMore has at most n bytes read that can all be kept. It needs s.mu. The goroutine
+// ends with its read of the body.
+func (s *stream) keepMore(n int) {
+	n = int(min(int64(n), s.buffer-s.read, int64(len(chunk{})))) // more would look as if it overflowed
+	s.asking = n
+	go func() {
+		buf := chunks.Get().(*chunk)
+		defer chunks.Put(buf)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.readMore(buf[:n])
+	}()
+}
+
+// readMore reads from the body into p and keeps what it got. It needs s.mu, which
+// is given up while the body is read.
+func (s *stream) readMore(p []byte) (int, error) {
+	s.asking = len(p)
+	n, err := s.fetch(p)
+	if s.length > 0 {
+		n, err = s.checkLength(n, err)
+	}
+	s.asking = 0
+	if s.read += int64(n); s.read <= s.buffer {
+		s.kept = append(s.kept, p[:n]...)
+	} else {
+		s.kept = nil
+	}
+	s.end = err
+	s.changed.Broadcast()
+	return n, err
+}
+
+// fetch needs s.mu and gives it up while it reads from the body.
+func (s *stream) fetch(p []byte) (int, error) {
+	s.mu.Unlock()
+	defer s.mu.Lock() // deferred, so that a panic of the body's stays what it is
+	return s.body.Read(p)
+}
+
+// checkLength holds what a read brought to the Content-Length. A body that disagrees,
+// because of a stale GetBody, say, is never sent as if it were whole: the bytes that
+// complete it are given only when nothing follows them. It needs s.mu, which is
+// given up while it looks what follows.
+func (s *stream) checkLength(n int, err error) (int, error) {
+	got := s.read + int64(n)
+	for got == s.length && err == nil && !s.closed {
+		var extra int
+		extra, err = s.fetch(make([]byte, 1))
+		got += int64(extra)
+	}
+	switch {
+	case got > s.length:
+		return 0, &bodyError{fmt.Errorf("pacedhttp: request body is longer than its ContentLength of %d", s.length)}
+	case got < s.length && err == io.EOF:
+		return n, &bodyError{fmt.Errorf("pacedhttp: request body ended after %d bytes, its ContentLength is %d", got, s.length)}
+	}
+	return n, err
+}
+
+// A bodyReader is the body of one attempt's request, or a copy of it.
+type bodyReader struct {
+	stream  *stream
+	attempt int
+	offset  int64
+	begun   bool
+	end     error // why there is nothing more to read
+}
+
+// begin makes the body stay open for b. It needs the stream's mu.
+func (b *bodyReader) begin() {
+	if !b.begun {
+		b.begun = true
+		b.stream.open++
+	}
+}
+
+// Read implements io.Reader. It gives the kept bytes first, then those of the body.
+func (b *bodyReader) Read(p []byte) (int, error) {
+	s := b.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case b.end != nil:
+			return 0, b.end
+		case b.attempt != s.attempt:
+			return 0, errCutOff
+		case len(p) == 0:
+			return 0, nil
+		}
+		b.begin()
+		switch {
+		case b.offset < int64(len(s.kept)):
+			n := copy(p, s.kept[b.offset:])
+			b.offset += int64(n)
+			return n, nil
+		case b.offset < s.read:
+			return 0, b.finish(errNotReplayable) // another reader took it past the buffer
+		case s.end != nil:
+			return 0, b.finish(s.end)
+		case s.closed:
+			return 0, b.finish(errCutOff)
+		case s.asking > 0, s.held && s.read == s.buffer:
+			s.changed.Wait() // for bytes, which are those of all readers, or to be cut off
+		case s.read < s.buffer:
+			s.keepMore(len(p))
+		default:
+			n, err := s.readMore(p)
+			if b.attempt != s.attempt || b.end != nil {
+				continue // closed or cut off meanwhile
+			}
+			b.offset += int64(n)
+			if err != nil {
+				b.finish(err)
+			}
+			return n, err
+		}
+	}
+}
+
+// Close implements io.Closer. The body itself is closed only if no one else will
+// want it.
+func (b *bodyReader) Close() error {
+	s := b.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.finish(errCutOff)
+	s.changed.Broadcast()
+	return nil
+}
+
+// abandon cuts b's attempt off, since its context has ended. net/http may not return
+// before a read that blocks has ended, so a body that no attempt can have any more is
+// closed, which ends the read of a pipe, a file or a connection.
+func (b *bodyReader) abandon() {
+	s := b.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.attempt != s.attempt {
+		return
+	}
+	s.cutOff()
+	if s.retired || !s.canReplay() {
+		s.closeBody()
+	}
+}
+
+// again is the GetBody of the request whose body b is. The readers of an attempt do
+// not disturb each other. One that is never read does not keep the body open:
+// net/http itself drops such without a Close.
+func (b *bodyReader) again() (io.ReadCloser, error) {
+	s := b.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case b.attempt != s.attempt:
+		return nil, errCutOff
+	case !s.canReplay():
+		return nil, errNotReplayable
+	}
+	return &bodyReader{stream: s, attempt: s.attempt}, nil
+}
+
+// finish ends b with err, once, and returns err. It needs s.mu, and gives it up if
+// b was the last to want the body.
+func (b *bodyReader) finish(err error) error {
+	s := b.stream
+	if b.end != nil {
+		return b.end
+	}
+	b.end = err
+	if b.begun && b.attempt == s.attempt {
+		if s.open--; s.open == 0 && s.retired {
+			s.closeBody()
+		}
+	}
+	return err
+}
