@@ -82,6 +82,20 @@ func TestTimedOutPostIsNotSentAgain(t *testing.T) {
 	})
 }
 
+func TestResponseThatComesAfterTheTimeoutIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := trackString("too late")
+		base := newScript(step{answer: func(*http.Request) (*http.Response, error) {
+			time.Sleep(time.Minute) // heedless of the context
+			return &http.Response{StatusCode: 200, Body: body}, nil
+		}}, step{})
+		if status, _, err := send(t, pacedhttp.New(base, timed(time.Second)), newRequest(t, "GET", nil)); status != 200 || err != nil {
+			t.Errorf("got %d, %v", status, err)
+		}
+		body.wantClosedOnce(t)
+	})
+}
+
 func TestAttemptTimeoutDoesNotCountTheWaitForASlot(t *testing.T) {
 	foreignLayer := func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) { return next.RoundTrip(req.Clone(req.Context())) })

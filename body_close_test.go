@@ -365,3 +365,37 @@ func TestEarlierAttemptCannotDisturbTheNext(t *testing.T) {
 	}
 	body.wantClosedOnce(t)
 }
+
+// With GetBody each attempt has a copy of its own, which is closed when the attempt is
+// done with it, not when the call is.
+func TestCopyOfAnAttemptIsClosedWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var copies []*trackedBody
+		var old *http.Request
+		base := newScript(
+			step{status: 503},
+			step{answer: func(req *http.Request) (*http.Response, error) { // and goes on sending
+				old = req
+				return &http.Response{StatusCode: 503}, nil
+			}},
+			step{answer: func(req *http.Request) (*http.Response, error) {
+				if n, err := old.Body.Read(make([]byte, 7)); n != 0 || err == nil {
+					t.Errorf("the earlier attempt read %d bytes, %v", n, err)
+				}
+				copies[1].wantClosedOnce(t)
+				return &http.Response{StatusCode: 200}, req.Body.Close()
+			}})
+		req := newRequest(t, "PUT", nil)
+		req.GetBody = func() (io.ReadCloser, error) {
+			copies = append(copies, trackString("payload"))
+			return copies[len(copies)-1], nil
+		}
+		req.Body, _ = req.GetBody()
+		first := copies[0]
+		time.AfterFunc(time.Minute, func() { first.wantClosedOnce(t) }) // during the first delay
+		if status, _, err := send(t, pacedhttp.New(base, pacedhttp.Retry(policyOf(3, time.Hour))), req); status != 200 || err != nil {
+			t.Errorf("got %d, %v", status, err)
+		}
+		copies[2].wantClosedOnce(t)
+	})
+}

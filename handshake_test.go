@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -79,4 +80,37 @@ func TestPostIsRetriedAfterAnUnfinishedTLSHandshakeAndNotAfterALostAnswer(t *tes
 			t.Errorf("%v after %d requests served, want method_not_idempotent after 1", err, served.Load())
 		}
 	})
+}
+
+// net/http may dial a connection for a request and then send it on another one that has
+// become free.
+func TestFailedHandshakeMattersOnlyToARequestWithoutAConnection(t *testing.T) {
+	failed := func(trace *httptrace.ClientTrace) { trace.TLSHandshakeDone(tls.ConnectionState{}, io.EOF) }
+	shook := func(trace *httptrace.ClientTrace) { trace.TLSHandshakeDone(tls.ConnectionState{}, nil) }
+	connected := func(trace *httptrace.ClientTrace) { trace.GotConn(httptrace.GotConnInfo{}) }
+	for name, tc := range map[string]struct {
+		events []func(*httptrace.ClientTrace)
+		sends  int
+	}{
+		"failed":                    {[]func(*httptrace.ClientTrace){failed}, 2},
+		"failed, then connected":    {[]func(*httptrace.ClientTrace){failed, connected}, 1},
+		"connected, another failed": {[]func(*httptrace.ClientTrace){connected, failed}, 1},
+		"done, then connected":      {[]func(*httptrace.ClientTrace){shook, connected}, 1},
+		"done":                      {[]func(*httptrace.ClientTrace){shook}, 1},
+		"none":                      {nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := newScript(step{answer: func(req *http.Request) (*http.Response, error) {
+				for _, event := range tc.events {
+					event(httptrace.ContextClientTrace(req.Context()))
+				}
+				return nil, io.EOF
+			}}, step{})
+			rt := pacedhttp.New(base, pacedhttp.Retry(quick(retrypolicy.Config{})))
+			rt.RoundTrip(newRequestTo(t, "POST", "https://api.test/", nil))
+			if n := base.calls(); n != tc.sends {
+				t.Errorf("sent %d times, want %d", n, tc.sends)
+			}
+		})
+	}
 }

@@ -218,6 +218,48 @@ func TestRefusedSlotDeliversTheLastResponseWhole(t *testing.T) {
 	}
 }
 
+func TestRestoredResponseIsNotOverwrittenByLaterCalls(t *testing.T) {
+	refusedAfter := func(answer step) *http.Response {
+		rt := pacedhttp.New(newScript(answer), pacedhttp.Retry(quick(retrypolicy.Config{})), pacedhttp.Pace(grants(1)))
+		resp, err := rt.RoundTrip(newRequest(t, "GET", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	first := refusedAfter(step{status: 503, body: "maintenance"})
+	second := refusedAfter(step{status: 503, body: "too busy!!!"})
+	if a, b := readAll(t, first), readAll(t, second); a != "maintenance" || b != "too busy!!!" {
+		t.Errorf("got %q and %q", a, b)
+	}
+}
+
+// A silentReader does not tell its end before it is asked for more.
+type silentReader struct{ *strings.Reader }
+
+func (r silentReader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	return r.Reader.Read(p)
+}
+
+func TestContentLengthTellsThatAResponseAtTheBoundIsWhole(t *testing.T) {
+	text := strings.Repeat("x", drainBytes)
+	base := newScript(step{answer: func(*http.Request) (*http.Response, error) {
+		body := io.NopCloser(silentReader{strings.NewReader(text)})
+		return &http.Response{StatusCode: 503, Body: body, ContentLength: drainBytes}, nil
+	}})
+	rt := pacedhttp.New(base, pacedhttp.Retry(quick(retrypolicy.Config{})), pacedhttp.Pace(grants(1)))
+	resp, err := rt.RoundTrip(newRequest(t, "GET", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(t, resp); got != text {
+		t.Errorf("got %d bytes, want %d", len(got), len(text))
+	}
+}
+
 func TestRefusedSlotCannotDeliverABrokenResponse(t *testing.T) {
 	for name, stream := range map[string]io.Reader{
 		"cut short": io.MultiReader(strings.NewReader("half"), failingReader{io.ErrUnexpectedEOF}),

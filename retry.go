@@ -26,7 +26,10 @@ import (
 // A request body is sent again if the request has GetBody, as those of
 // http.NewRequest with a buffer or string have; if it fits the policy's
 // ReplayBuffer; or if nothing of it was read. The base transport may close the
-// caller's body after RoundTrip has returned, like any other transport.
+// caller's body after RoundTrip has returned, like any other transport. When the
+// context ends, the body is closed even while it is being read: a producer that blocks
+// does not delay the end of the call, provided that Close ends a Read, as it does for
+// pipes, files and connections.
 func Retry(p *retrypolicy.Policy) Middleware {
 	if p == nil {
 		p = retrypolicy.Default()
