@@ -99,7 +99,7 @@ type drawing struct {
 	span    time.Duration
 	color   bool
 
-	processes []string // in order of appearance
+	processes []string // sorted
 	waiting   bool     // what the legend has to explain …
 	outcomes  [Failed + 1]bool
 }
@@ -123,6 +123,7 @@ func newDrawing(p Picture) *drawing {
 			d.processes = append(d.processes, c.Process)
 		}
 	}
+	slices.Sort(d.processes) // who came first is chance, and would change the colours from run to run
 	for _, at := range p.Arrivals {
 		last = max(last, at)
 	}
@@ -151,7 +152,7 @@ func (d *drawing) call(c Call) {
 		i, o := d.column(a.At), min(a.Outcome, Failed)
 		worst[i] = max(worst[i], o)
 		line[i] = d.mark(worst[i], c.Process)
-		d.outcomes[o] = true
+		d.outcomes[o] = d.outcomes[o] || line[i] == outcomeCells[o]
 	}
 	d.waiting = d.waiting || slices.Contains(line, waitingCell)
 	d.row(c.Label, line)

@@ -119,16 +119,16 @@ func TestSuccessIsMarkedByTheProcessThatMadeTheCall(t *testing.T) {
 	compare(t, Draw(Picture{
 		Width: width,
 		Calls: []Call{
-			{Label: "1", Process: "alpha", Attempts: []Attempt{{0, Unavailable}, {2 * s, OK}}, End: 2 * s},
-			{Label: "2", Process: "beta", Begin: 1 * s, Attempts: []Attempt{{3 * s, OK}, {4 * s, OK}}, End: 4 * s},
+			{Label: "1", Process: "beta", Attempts: []Attempt{{0, Unavailable}, {2 * s, OK}}, End: 2 * s},
+			{Label: "2", Process: "alpha", Begin: 1 * s, Attempts: []Attempt{{3 * s, OK}, {4 * s, OK}}, End: 4 * s},
 		},
 	}), `
-     1 ▲┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈a
-     2           ┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈b┈┈┈┈┈┈┈┈┈b
+     1 ▲┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈b
+     2           ┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈a┈┈┈┈┈┈┈┈┈a
        ┴─────────┴─────────┴─────────┴─────────┴
        0s        1s        2s        3s
-       ● ok   ▲ 503   a ok, by alpha
-       b ok, by beta   ┈ waiting
+       ▲ 503   a ok, by alpha   b ok, by beta
+       ┈ waiting
 `)
 }
 
