@@ -94,10 +94,8 @@ func TestHooksTellAWholeCall(t *testing.T) {
 		"where the second of two quotas refuses": {[]pacedhttp.Middleware{pacedhttp.Retry(nil), pacedhttp.Pace(grants(1)), pacedhttp.Pace(grants(0))}, []step{{}}, []string{
 			"0s slot requested #1 waited=0s err=<nil>",
 			"0s slot acquired #1 waited=0s err=<nil>",
-			"0s attempt started #1/1 paced=0s previous=0s",
 			"0s slot requested #1 waited=0s err=<nil>",
 			"0s slot refused #1 waited=0s err=closed for today",
-			"0s attempt done #1/1 pacedhttp: not sent: closed for today accept took=0s",
 			"0s gave up #0 pacedhttp: not sent: closed for today attempts=0 not_retryable elapsed=0s",
 		}},
 	} {

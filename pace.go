@@ -44,7 +44,7 @@ func PaceBy(pick func(*http.Request) Waiter) Middleware {
 		if pick == nil {
 			return next
 		}
-		return &paceTransport{layer{next}, pick}
+		return &paceTransport{layer{next}, pick, hasPace(next)}
 	}
 }
 
@@ -89,7 +89,8 @@ const longestPause = 24 * time.Hour
 
 type paceTransport struct {
 	layer
-	pick func(*http.Request) Waiter
+	pick  func(*http.Request) Waiter
+	paced bool // another Pace layer below says when an attempt starts
 }
 
 func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -102,7 +103,7 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, &PaceError{err}
 		}
 	}
-	if a != nil {
+	if a != nil && !t.paced {
 		a.start(req)
 	}
 	resp, err := exchange(t.next, req)
