@@ -95,6 +95,7 @@ func play(ctx context.Context, cfg config, show screen, lookPath func(string) (s
 	show.intro(cfg, store)
 	r, err := makeCalls(ctx, cfg, store.addr, server.URL, api, show.progress)
 	if err != nil {
+		show.abort()
 		return err
 	}
 	show.picture(cfg, r)

@@ -38,7 +38,7 @@ func openStore(ctx context.Context, addr string, lookPath func(string) (string, 
 	if err := m.Start(); err != nil {
 		return store{}, fmt.Errorf("cannot start miniredis: %w", err)
 	}
-	return store{m.Addr(), "miniredis in this process, as there is no redis-server on PATH", m.Close}, nil
+	return store{m.Addr(), "miniredis in this process: no redis-server is on PATH", m.Close}, nil
 }
 
 // startRedis starts a redis-server on a free port of loopback. It keeps nothing on disk and nobody else can know of it.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -35,8 +34,12 @@ func (s screen) intro(cfg config, redis store) {
 	if cfg.failEvery > 0 {
 		fmt.Fprintf(s.out, "One call in %d is first answered with 503 and tried again.\n", cfg.failEvery)
 	}
-	fmt.Fprintf(s.out, "It gets %d calls from %d processes: %s.\n", cfg.calls, cfg.procs, strings.Join(names[:cfg.procs], ", "))
-	fmt.Fprintf(s.out, "They share the quota through %s.\n\n", redis.about)
+	last := ""
+	if cfg.procs > 1 {
+		last = " to " + names[cfg.procs-1]
+	}
+	fmt.Fprintf(s.out, "It gets %d calls from %d processes, %s%s.\n", cfg.calls, cfg.procs, names[0], last)
+	fmt.Fprintf(s.out, "They share it through %s.\n\n", redis.about)
 }
 
 // progress is one line, rewritten on a terminal after every call and elsewhere printed after each quarter of them.
@@ -52,6 +55,13 @@ func (s screen) progress(p step) {
 		}
 	case last || p.done%quarter == 0:
 		fmt.Fprintln(s.out, line)
+	}
+}
+
+// abort leaves a line of progress that no other will overwrite.
+func (s screen) abort() {
+	if s.live {
+		fmt.Fprintln(s.out)
 	}
 }
 
@@ -125,6 +135,9 @@ func (r result) rows() (rows []row, all row) {
 		}
 	}
 	for _, a := range r.seen {
+		if a.call < 1 || a.call > len(r.calls) {
+			continue // somebody else's
+		}
 		row := &rows[r.process(a.call)]
 		row.attempts++
 		switch a.status {

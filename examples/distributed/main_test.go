@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9/logging"
+	"go.uber.org/goleak"
+)
+
+// roleEnv makes the test's binary, where it is started as another program, one that fails.
+const roleEnv = "PACEDHTTP_EXAMPLE_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	logging.Disable()
+	switch role := os.Getenv(roleEnv); {
+	case role == "dies at once":
+		fmt.Fprintln(os.Stderr, "boom")
+		os.Exit(3)
+	case role == "dies while it calls":
+		orders, reports := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+		var j job
+		orders.Decode(&j)
+		reports.Encode(report{Event: ready})
+		var start bool
+		orders.Decode(&start)
+		reports.Encode(report{Event: begin, Call: j.First})
+		fmt.Fprintln(os.Stderr, "boom")
+		os.Exit(3)
+	case role == "no redis-server":
+		fmt.Println("Fatal: boom")
+		os.Exit(1)
+	case os.Getenv(workerEnv) != "":
+		os.Exit(runWorker())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func noRedis(string) (string, error) { return "", exec.ErrNotFound }
+
+// runShow runs the program and returns what it left behind.
+func runShow(t *testing.T, lookPath func(string) (string, error), args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	var errs bytes.Buffer
+	code = run(t.Context(), args, out, &errs, lookPath)
+	text, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, string(text), errs.String()
+}
+
+// TestProcessesShareOneQuota runs the whole show. Processes have no virtual time, so what is checked does not depend on how
+// busy the machine is, but for the tolerance.
+func TestProcessesShareOneQuota(t *testing.T) {
+	for _, tt := range []struct {
+		redis    string
+		lookPath func(string) (string, error)
+	}{
+		{"a redis-server of their own", exec.LookPath},
+		{"miniredis in this process", noRedis},
+	} {
+		t.Run(tt.redis, func(t *testing.T) {
+			if _, err := tt.lookPath("redis-server"); tt.redis != "miniredis in this process" && err != nil {
+				if os.Getenv("PACEDHTTP_REQUIRE_REDIS") == "1" {
+					t.Fatalf("PACEDHTTP_REQUIRE_REDIS is 1: %v", err)
+				}
+				t.Skipf("needs a redis-server on PATH: %v", err)
+			}
+			t.Setenv("NO_COLOR", "1")
+			code, stdout, stderr := runShow(t, tt.lookPath,
+				"-procs", "3", "-calls", "24", "-quota", "8", "-period", "500ms", "-tolerance", "300ms", "-fail", "10")
+			if code != 0 || stderr != "" {
+				t.Fatalf("exit code %d, %s\n%s", code, stderr, stdout)
+			}
+			for _, want := range []string{
+				`through ` + tt.redis,
+				`\n  24 of 24 calls answered, 26 attempts, 0 rejected, `,
+				`\n +alpha [0-9] .*a`, `\n +bravo [0-9] .*b`, `\ncharlie [0-9] .*c`, // somewhere in the picture
+				`\n +alpha +8 +9 +1 +0 +0 +[1-9][0-9]* *\n`, // call 10
+				`\n +bravo +8 +9 +1 +0 +0 +[1-9][0-9]* *\n`, // call 20
+				`\n +charlie +8 +8 +0 +0 +0 +[1-9][0-9]* *\n`,
+				`\n +all +24 +26 +2 +0 +0 +[1-9][0-9]* *\n`,
+				`\nbusiest +[1-8] requests, of 8 allowed`,
+				`\ntime .* of at least 1\.50s`, // what is beyond 3 × 8 of the 26 is due after 3 periods
+			} {
+				if !regexp.MustCompile(want).MatchString(stdout) {
+					t.Errorf("nothing matches %q", want)
+				}
+			}
+			if t.Failed() {
+				t.Log("\n" + stdout)
+			}
+		})
+	}
+}
+
+func TestInterruptionEndsEverything(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		lookPath func(string) (string, error)
+	}{{"redis-server", exec.LookPath}, {"miniredis", noRedis}} {
+		t.Run(tt.name, func(t *testing.T) {
+			tmp := t.TempDir()
+			for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
+				t.Setenv(name, tmp)
+			}
+			in, out, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var stdout strings.Builder
+			finished := make(chan struct{})
+			go func() {
+				defer close(finished)
+				for lines := bufio.NewScanner(in); lines.Scan(); {
+					fmt.Fprintln(&stdout, lines.Text())
+					if strings.Contains(lines.Text(), "calls answered") {
+						cancel()
+					}
+				}
+			}()
+			var stderr bytes.Buffer
+			code := run(ctx, []string{"-calls", "8", "-quota", "2", "-period", "1m"}, out, &stderr, tt.lookPath)
+			out.Close()
+			<-finished
+			if code != 1 || stderr.String() != "distributed: interrupted\n" {
+				t.Errorf("exit code %d, %s\n%s", code, &stderr, &stdout)
+			}
+			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+			if addr := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(stdout.String()); addr != "" {
+				if conn, err := net.Dial("tcp", addr); err == nil {
+					conn.Close()
+					t.Errorf("redis-server still listens at %s", addr)
+				}
+			}
+		})
+	}
+}
+
+func TestTroubleIsExitCodeOneAndSaysWhatItWas(t *testing.T) {
+	self := func(string) (string, error) { return os.Executable() }
+	nobody, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, role string
+		lookPath   func(string) (string, error)
+		args       []string
+		want       string
+	}{
+		{"a process dies at once", "dies at once", noRedis, nil, "process alpha: exit status 3: boom"},
+		{"a process dies while it calls", "dies while it calls", noRedis, nil, "exit status 3: boom"},
+		{"no redis-server", "no redis-server", self, nil, "did not start:\nFatal: boom"},
+		{"nothing at the address", "", noRedis, []string{"-redis", nobody}, "cannot use the Redis at " + nobody},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv(roleEnv, tt.role)
+			code, stdout, stderr := runShow(t, tt.lookPath, tt.args...)
+			if code != 1 || !strings.Contains(stderr, tt.want) || !strings.HasPrefix(stderr, "distributed: ") {
+				t.Errorf("exit code %d, %q, want 1 and %q\n%s", code, stderr, tt.want, stdout)
+			}
+		})
+	}
+}
+
+func TestABrokenPromiseIsAnError(t *testing.T) {
+	cfg := config{quota: 5}
+	for _, tt := range []struct {
+		name   string
+		change func(*result)
+		want   string
+	}{
+		{"kept", func(*result) {}, ""},
+		{"over the quota", func(r *result) { r.busiest = 6 }, "the server counted 6 requests in a window that allows 5"},
+		{"failed", func(r *result) { r.calls[1].status = 503 }, "call 2, by bravo, ended with status 503"},
+		{"unanswered", func(r *result) { r.calls[2] = call{err: "boom"} }, "call 3, by alpha, got no answer: boom"},
+	} {
+		r := result{record: record{busiest: 5}, calls: []call{{status: 200}, {status: 200}, {status: 200}}, roundTrips: make([]uint64, 2)}
+		tt.change(&r)
+		got := ""
+		if err := r.broken(cfg); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestIdealIsTheLeastTimeForWhatWasLetIn(t *testing.T) {
+	cfg := config{quota: 5, period: time.Second}
+	for admitted, want := range map[int]time.Duration{0: 0, 1: 0, 5: 0, 6: time.Second, 10: time.Second, 11: 2 * time.Second} {
+		if got := (result{record: record{admitted: admitted}}).ideal(cfg); got != want {
+			t.Errorf("%d requests: %v, want %v", admitted, got, want)
+		}
+	}
+}
