@@ -7,6 +7,7 @@ require (
 	github.com/pacedhttp/pacedhttp v0.0.0
 	github.com/pacedhttp/pacedhttp/pacer/redispacer v0.0.0
 	github.com/redis/go-redis/v9 v9.23.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (
