@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -38,6 +39,14 @@ func TestMain(m *testing.M) {
 		reports.Encode(report{Event: begin, Call: j.First})
 		fmt.Fprintln(os.Stderr, "boom")
 		os.Exit(3)
+	case role == "exceeds the quota":
+		orders := json.NewDecoder(os.Stdin)
+		var j job
+		orders.Decode(&j)
+		j.Quota *= 2
+		changed, _ := json.Marshal(j)
+		work(io.MultiReader(bytes.NewReader(changed), orders.Buffered(), os.Stdin), os.Stdout)
+		os.Exit(0)
 	case role == "no redis-server":
 		fmt.Println("Fatal: boom")
 		os.Exit(1)
@@ -173,6 +182,8 @@ func TestTroubleIsExitCodeOneAndSaysWhatItWas(t *testing.T) {
 	}{
 		{"a process dies at once", "dies at once", noRedis, nil, "process alpha: exit status 3: boom"},
 		{"a process dies while it calls", "dies while it calls", noRedis, nil, "exit status 3: boom"},
+		{"the quota is exceeded", "exceeds the quota", noRedis, []string{"-calls", "4", "-quota", "2"},
+			"the server counted 4 requests in a window that allows 2"},
 		{"no redis-server", "no redis-server", self, nil, "did not start:\nFatal: boom"},
 		{"nothing at the address", "", noRedis, []string{"-redis", nobody}, "cannot use the Redis at " + nobody},
 	} {
