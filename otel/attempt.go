@@ -143,7 +143,7 @@ func (s *send) end(req *http.Request, resp *http.Response, err error) {
 		return
 	}
 	s.span.SetAttributes(s.learned(resp, o, protocol)...)
-	o.mark(s.span)
+	o.mark(s.span, req)
 	s.span.End(trace.WithTimestamp(now))
 }
 

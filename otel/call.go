@@ -122,7 +122,7 @@ func (c *call) end(req *http.Request, resp *http.Response, err error) {
 	m.seconds(c, m.callDuration, now.Sub(c.began), about)
 	if recording {
 		c.span.SetAttributes(c.attributes(o)...)
-		o.mark(c.span)
+		o.mark(c.span, req)
 	}
 }
 

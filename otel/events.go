@@ -58,7 +58,7 @@ func (c *call) slotRefused(ctx context.Context, i pacedhttp.SlotInfo) {
 	switch {
 	case abandoned(i.Request):
 		result = "canceled"
-	case isTimeout(i.Err):
+	case isTimeout(i.Err) && hasDeadline(i.Request):
 		result = "timeout"
 	}
 	m := &c.tel.metrics
@@ -128,7 +128,9 @@ func (c *call) fallbackUsed(ctx context.Context, i pacedhttp.FallbackInfo) {
 	c.mu.Unlock()
 	about := labels{origin: originOf(i.Request)}
 	if i.Err != nil {
-		about.errorType = errorType(i.Request, i.Err)
+		if about.errorType = outcomeOf(i.Request, nil, i.Err).errorType; about.errorType == "" {
+			return // the caller left: it neither answered nor failed
+		}
 	}
 	c.tel.metrics.one(ctx, c.tel.metrics.fallbacks, about)
 }

@@ -207,6 +207,21 @@ func TestFailedFallbackHasAnErrorType(t *testing.T) {
 	wantEnd(t, rec.calls(t, 1)[0], "cache_miss")
 }
 
+// TestFallbackCutOffByTheCallerDidNotFail and did not answer either.
+func TestFallbackCutOffByTheCallerDidNotFail(t *testing.T) {
+	rec := record(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	fallback := pacedhttp.Fallback(func(req *http.Request, _ *http.Response, _ error) (*http.Response, error) {
+		cancel()
+		return nil, req.Context().Err()
+	})
+	_ = send(ctx, pacedhttp.New(answering(503), rec.Call, fallback, rec.Attempt))
+	if m, ok := rec.metrics(t)["pacedhttp.fallbacks"]; ok {
+		t.Errorf("fallbacks %v, want none", m.Data)
+	}
+	wantEnd(t, rec.calls(t, 1)[0], "")
+}
+
 func TestRetryDelayIsCutShortWithItsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := record(t)

@@ -21,7 +21,9 @@ type outcome struct {
 	err       error  // nil unless it failed with an error
 }
 
-// outcomeOf judges what came of req. That the caller changed his mind is no failure.
+// outcomeOf judges what came of req. That the caller changed his mind is no failure. Nor
+// is then what failed at the same moment: what transports return when they are cancelled
+// cannot be told from other errors.
 func outcomeOf(req *http.Request, resp *http.Response, err error) outcome {
 	switch {
 	case err == nil && resp == nil: // a panic below
@@ -33,18 +35,28 @@ func outcomeOf(req *http.Request, resp *http.Response, err error) outcome {
 	case abandoned(req):
 		return outcome{}
 	default:
+		err = explain(req, err)
 		return outcome{errorType: errorType(req, err), err: err}
 	}
 }
 
-// mark sets the status that o means for a span.
-func (o outcome) mark(span trace.Span) {
+// explain returns why req's context ended by itself where err says only that it was
+// cancelled. net/http does not tell the cause over HTTP/2.
+func explain(req *http.Request, err error) error {
+	if cause := context.Cause(req.Context()); errors.Is(err, context.Canceled) && isTimeout(cause) {
+		return cause
+	}
+	return err
+}
+
+// mark sets the status that o means for the span of req.
+func (o outcome) mark(span trace.Span, req *http.Request) {
 	switch {
 	case o.errorType == "":
 	case o.err == nil:
 		span.SetStatus(codes.Error, "")
 	default:
-		span.SetStatus(codes.Error, describe(o.err))
+		span.SetStatus(codes.Error, describe(req, o.err))
 	}
 }
 
@@ -78,6 +90,11 @@ func expired(ctx context.Context) bool {
 	return ok && !time.Now().Before(deadline)
 }
 
+func hasDeadline(req *http.Request) bool {
+	_, ok := req.Context().Deadline()
+	return ok
+}
+
 // errorType returns a name of low cardinality for err.
 func errorType(req *http.Request, err error) string {
 	if _, ok := errors.AsType[*retrypolicy.Error](err); ok && expired(req.Context()) {
@@ -85,7 +102,10 @@ func errorType(req *http.Request, err error) string {
 	}
 	var named interface{ ErrorType() string }
 	if errors.As(err, &named) {
-		if name := named.ErrorType(); name != "" {
+		switch name := named.ErrorType(); {
+		case name == "pacing_deadline" && !hasDeadline(req): // the pacer's own, of its backend
+			return "pacing_refused"
+		case name != "":
 			return name
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -167,6 +168,31 @@ func TestAttemptTimeoutIsNoCancellation(t *testing.T) {
 	})
 }
 
+// TestAttemptTimeoutOverHTTP2IsATimeout pins it for a transport that says only that the
+// context was cancelled.
+func TestAttemptTimeoutOverHTTP2IsATimeout(t *testing.T) {
+	release := make(chan struct{})
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	defer close(release)
+	rec, tr := record(t), srv.Client().Transport
+	defer closeIdle(tr)
+	// Real: a stalled server answers no sooner.
+	policy := retrypolicy.Must(retrypolicy.Config{AttemptTimeout: 20 * time.Millisecond, MaxAttempts: 1})
+	rt := pacedhttp.New(tr, rec.Call, pacedhttp.Retry(policy), rec.Attempt)
+	if _, err := rt.RoundTrip(newRequest(t, t.Context(), http.MethodGet, srv.URL)); err == nil {
+		t.Fatal("no error")
+	}
+	span := rec.attempts(t, 1)[0]
+	wantEnd(t, span, "timeout")
+	if got := span.Status().Description; got != "pacedhttp: attempt timed out: no response within 20ms" {
+		t.Errorf("description = %q", got)
+	}
+	wantEnd(t, rec.calls(t, 1)[0], "max_attempts")
+}
+
 func TestErrorTypeIsOfLowCardinality(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -243,6 +269,19 @@ func TestPacingRefusalsHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
+// TestPacersOwnTimeoutIsNoDeadline is a pacer whose backend answers too late: the request
+// had all the time in the world.
+func TestPacersOwnTimeoutIsNoDeadline(t *testing.T) {
+	rec := record(t)
+	slow := waiter(func(context.Context) error { return fmt.Errorf("quota server: %w", context.DeadlineExceeded) })
+	_ = send(context.Background(), pacedhttp.New(answering(200), rec.Call, pacedhttp.Retry(nil), pacedhttp.Pace(slow)))
+	wantEnd(t, rec.calls(t, 1)[0], "pacing_refused")
+	point := histogram[float64](t, rec, "pacedhttp.pacing.request.time_in_queue")[0]
+	if got, _ := point.Attributes.Value("pacedhttp.pacing.result"); got.AsString() != "rejected" {
+		t.Errorf("pacing result %q, want rejected", got.AsString())
+	}
+}
+
 func TestErrorDescriptionHasNoURL(t *testing.T) {
 	const target = "https://user:secret@example.com/private?sig=secret"
 	for _, err := range []error{
@@ -263,6 +302,32 @@ func TestErrorDescriptionHasNoURL(t *testing.T) {
 			}
 			if !strings.Contains(text, "connection refused") {
 				t.Errorf("%s: description %q does not say what happened", span.Name(), text)
+			}
+		}
+	}
+}
+
+// TestErrorDescriptionHasNothingOfTheQuery is for texts in which the request's URL does
+// not look like one.
+func TestErrorDescriptionHasNothingOfTheQuery(t *testing.T) {
+	for _, target := range []string{
+		"https://example.com/private?sig=sec ret",
+		`https://example.com/private?a="&sig=secret`,
+		"https://example.com/private?a=<&sig=secret",
+	} {
+		req := newRequest(t, t.Context(), http.MethodGet, target)
+		for _, quoted := range []string{
+			target, strconv.Quote(target), req.URL.RequestURI(), strconv.Quote(req.URL.RequestURI()), req.URL.RawQuery,
+			"/elsewhere?sig=secret",
+		} {
+			rec := record(t)
+			_, _ = rec.Attempt(failing(errors.New("cannot reach " + quoted + ": connection refused"))).RoundTrip(req)
+			text := rec.attempts(t, 1)[0].Status().Description
+			if strings.Contains(text, "sec") || strings.Contains(text, "ret") || strings.Contains(text, "sig") {
+				t.Errorf("of %s the description keeps %q", quoted, text)
+			}
+			if !strings.HasPrefix(text, "cannot reach ") || !strings.HasSuffix(text, "connection refused") {
+				t.Errorf("description %q does not say what happened", text)
 			}
 		}
 	}

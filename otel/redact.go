@@ -1,9 +1,12 @@
 package otelpacedhttp
 
 import (
+	"errors"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
@@ -33,12 +36,32 @@ func (r redactor) full(u *url.URL) string {
 	if u.User != nil {
 		safe.User = url.UserPassword(redacted, redacted)
 	}
-	// net/http sends an Opaque of "//host/path" to that host.
-	if authority, path, _ := strings.Cut(strings.TrimPrefix(u.Opaque, "//"), "/"); strings.Contains(authority, "@") {
-		_, host, _ := cutLast(authority, "@")
-		safe.Opaque = "//" + redacted + ":" + redacted + "@" + host + "/" + path
-	}
+	safe.Opaque = r.opaque(u.Opaque)
 	return safe.String()
+}
+
+// opaque redacts what net/http sends as the request's target: an Opaque of
+// "//host/path?query" goes to that host, any other is sent as it is.
+func (r redactor) opaque(raw string) string {
+	target, query, hasQuery := strings.Cut(raw, "?")
+	hierarchy := strings.HasPrefix(target, "//")
+	target = strings.TrimPrefix(target, "//")
+	authority, path, hasPath := strings.Cut(target, "/")
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		authority = redacted + ":" + redacted + authority[i:]
+	}
+	safe := authority
+	if hierarchy {
+		safe = "//" + safe
+	}
+	if hasPath {
+		safe += "/" + path
+	}
+	if hasQuery {
+		query, _ = r.query(query)
+		safe += "?" + query
+	}
+	return safe
 }
 
 // query redacts the values of a raw query and leaves all else, order and escapes, as it
@@ -81,16 +104,33 @@ func (r redactor) sensitive(key string) bool {
 	return slices.Contains(r.keys, key)
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
+// anyURL finds what looks like a URL, or the query of one.
+var anyURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"]*|\?[^\s"=]+=[^\s"]*`)
+
+// describe returns the text of err, which came of req, without URLs: url.full has the one
+// that may be shown.
+func describe(req *http.Request, err error) string {
+	text := retrypolicy.ErrorText(err)
+	for _, part := range partsOf(req.URL) {
+		text = strings.ReplaceAll(text, part, "URL")
 	}
-	return s, "", false
+	return anyURL.ReplaceAllString(text, "URL")
 }
 
-var anyURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"]*`)
-
-// describe returns err's text without URLs: url.full has the one that may be shown.
-func describe(err error) string {
-	return anyURL.ReplaceAllString(retrypolicy.ErrorText(err), "URL")
+// partsOf returns u and parts of it, the longest first, as texts may quote them: it may
+// have blanks and quotes, in which nothing can see the end of a URL.
+func partsOf(u *url.URL) []string {
+	if u == nil {
+		return nil
+	}
+	parts := make([]string, 0, 12)
+	for _, part := range [...]string{u.String(), u.RequestURI(), u.RawQuery} {
+		quoted := strconv.Quote(part)
+		for _, form := range [...]string{part, quoted[1 : len(quoted)-1]} {
+			parts = append(parts, form, retrypolicy.ErrorText(errors.New(form)))
+		}
+	}
+	return slices.DeleteFunc(parts, func(part string) bool {
+		return len(part) < 3 // "/", or a query that any word may contain
+	})
 }

@@ -49,13 +49,23 @@ func TestURLFullHasNoSecrets(t *testing.T) {
 }
 
 func TestOpaqueURLIsRedactedToo(t *testing.T) {
-	rec := record(t)
-	req := &http.Request{Method: "GET", URL: &url.URL{Scheme: "http", Opaque: "//user:secret@h/a/b", RawQuery: "sig=secret"}, Header: http.Header{}}
-	if _, err := rec.Attempt(answering(200)).RoundTrip(req); err != nil {
-		t.Fatal(err)
-	}
-	if got := value(rec.attempts(t, 1)[0], "url.full").AsString(); got != "http://REDACTED:REDACTED@h/a/b?sig=REDACTED" {
-		t.Errorf("url.full = %q", got)
+	for _, tt := range []struct{ opaque, query, want string }{
+		{"//user:secret@h/a/b", "sig=secret", "http://REDACTED:REDACTED@h/a/b?sig=REDACTED"},
+		{"//user:secret@h", "", "http://REDACTED:REDACTED@h"},
+		{"//h/p?sig=secret&a=1", "", "http://h/p?sig=REDACTED&a=1"},
+		{"//h?sig=secret", "sig=secret", "http://h?sig=REDACTED?sig=REDACTED"},
+		{"/p?sig=secret", "", "http:/p?sig=REDACTED"},
+		{"user:secret@h/p", "", "http:REDACTED:REDACTED@h/p"},
+		{"//h/p?a=1@b", "", "http://h/p?a=1@b"},
+	} {
+		rec := record(t)
+		req := &http.Request{Method: "GET", URL: &url.URL{Scheme: "http", Opaque: tt.opaque, RawQuery: tt.query}, Header: http.Header{}}
+		if _, err := rec.Attempt(answering(200)).RoundTrip(req); err != nil {
+			t.Fatal(err)
+		}
+		if got := value(rec.attempts(t, 1)[0], "url.full").AsString(); got != tt.want {
+			t.Errorf("%s: url.full = %q, want %q", tt.opaque, got, tt.want)
+		}
 	}
 }
 
