@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
@@ -43,6 +45,10 @@ type attempt struct {
 	verdict  retrypolicy.Verdict // set when it is over
 
 	handshake *handshake // nil where nobody needs to know
+
+	paces   []*paceTransport // the layers that are known to make it wait
+	url     *url.URL         // the caller's
+	startBy time.Duration    // on uptime's clock; zero if it may start at any time
 
 	timer  *time.Timer             // nil before start
 	cancel context.CancelCauseFunc // nil without a timeout
@@ -95,6 +101,15 @@ func (a *attempt) start(req *http.Request) {
 	if first {
 		a.observer.attemptStarted(a, AttemptStart{a.info, req})
 	}
+}
+
+// waitsFor reports whether the slot that t gets for req is the attempt's own. Another
+// chain that was given the attempt's context, to fetch a token, say, has its own
+// waits. A Pace layer that Retry cannot see, behind a foreign layer, is known by where
+// its request goes.
+func (a *attempt) waitsFor(t *paceTransport, req *http.Request) bool {
+	return slices.Contains(a.paces, t) ||
+		a.url != nil && req.URL != nil && req.URL.Host == a.url.Host && req.URL.Path == a.url.Path
 }
 
 // hold stops the attempt's clock, while it waits for a slot or for good.

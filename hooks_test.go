@@ -199,6 +199,17 @@ func TestResponseTellsItsAttempt(t *testing.T) {
 	})
 }
 
+func TestResponseOfABaseThatNamesNoRequestTellsItsAttemptToo(t *testing.T) {
+	base := newScript(step{answer: func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200}, nil }})
+	resp, err := pacedhttp.New(base, pacedhttp.Retry(nil)).RoundTrip(newRequest(t, "GET", nil))
+	if err != nil || resp.Request == nil {
+		t.Fatalf("got %+v, %v", resp, err)
+	}
+	if info, ok := pacedhttp.AttemptFromContext(resp.Request.Context()); !ok || info.Number != 1 {
+		t.Errorf("got %+v, %v", info, ok)
+	}
+}
+
 func TestRedirectHopFindsTheEarlierAttempt(t *testing.T) {
 	var calls atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

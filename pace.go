@@ -44,7 +44,7 @@ func PaceBy(pick func(*http.Request) Waiter) Middleware {
 		if pick == nil {
 			return next
 		}
-		return &paceTransport{layer{next}, pick, hasPace(next)}
+		return &paceTransport{layer{next}, pick, pacesBelow(next) != nil}
 	}
 }
 
@@ -96,6 +96,9 @@ type paceTransport struct {
 func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	a := attemptFrom(ctx)
+	if a != nil && !a.waitsFor(t, req) {
+		a = nil
+	}
 	w := t.pick(req)
 	if w != nil {
 		if err := acquire(req, w, a); err != nil {
@@ -115,6 +118,23 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// pacesBelow returns the Pace layers below rt that belong to the same attempts.
+func pacesBelow(rt http.RoundTripper) []*paceTransport {
+	var paces []*paceTransport
+	for {
+		if t, ok := rt.(*paceTransport); ok {
+			paces = append(paces, t)
+		}
+		l, ok := rt.(interface{ below() http.RoundTripper })
+		if _, retries := rt.(*retryTransport); retries || !ok {
+			return paces
+		}
+		rt = l.below()
+	}
+}
+
+var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")
+
 // acquire waits for a slot. A context that ends at the moment the slot comes wins.
 func acquire(req *http.Request, w Waiter, a *attempt) error {
 	ctx := req.Context()
@@ -124,10 +144,7 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 	observer := observerFrom(ctx)
 	observer.slotRequested(ctx, SlotInfo{Request: req})
 	began := uptime()
-	err := w.Wait(ctx)
-	if ctx.Err() != nil {
-		err = interrupted(ctx, err)
-	}
+	err := wait(ctx, w, a)
 	waited := uptime() - began
 	if a != nil {
 		a.info.PacedFor += waited // there may be several Pace layers
@@ -138,6 +155,29 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 	}
 	observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: waited})
 	return nil
+}
+
+// wait waits for w until ctx ends, or until a retry would start too late.
+func wait(ctx context.Context, w Waiter, a *attempt) error {
+	limited := ctx
+	if a != nil && a.startBy != 0 {
+		startBy := time.Now().Add(a.startBy - uptime() + 1) // at MaxElapsed is not after it
+		if deadline, ok := ctx.Deadline(); !ok || startBy.Before(deadline) {
+			var cancel context.CancelFunc
+			limited, cancel = context.WithDeadlineCause(ctx, startBy, errMaxElapsed)
+			defer cancel()
+		}
+	}
+	err := w.Wait(limited)
+	switch {
+	case ctx.Err() != nil:
+		return interrupted(ctx, err)
+	case limited.Err() != nil:
+		return interrupted(limited, err)
+	case limited != ctx && errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", errMaxElapsed, err)
+	}
+	return err
 }
 
 // interrupted makes err match ctx's Err and Cause, whatever the Waiter made of them.

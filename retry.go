@@ -35,14 +35,14 @@ func Retry(p *retrypolicy.Policy) Middleware {
 		p = retrypolicy.Default()
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &retryTransport{layer{next}, p, hasPace(next)}
+		return &retryTransport{layer{next}, p, pacesBelow(next)}
 	}
 }
 
 type retryTransport struct {
 	layer
 	policy *retrypolicy.Policy
-	paced  bool // a Pace layer below says when an attempt starts
+	paces  []*paceTransport // below; the last of them says when an attempt starts
 }
 
 func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -65,7 +65,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		a, resp, err := c.attempt(n, delay)
 		if refusal, ok := errors.AsType[*PaceError](err); ok {
 			a.done(nil, err, retrypolicy.Accept)
-			return c.refused(n-1, err, refusal.Timeout(), last)
+			return c.refused(n-1, refusal, err, last)
 		}
 		last.forget()
 
@@ -91,11 +91,12 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 
 		delay = next.Delay
+		decided := uptime()
 		c.observer.retryScheduled(c.ctx, RetryInfo{a.info, req, resp, err, next.Verdict, delay})
 		last = setAside(resp, err)
+		next.Delay -= uptime() - decided // the drain is part of the wait
 		if !next.Wait(c.ctx) {
-			last.forget()
-			return c.fail(n, "", last.failure())
+			return c.interrupted(n, last)
 		}
 	}
 }
@@ -118,12 +119,17 @@ func (c *call) attempt(n int, delay time.Duration) (*attempt, *http.Response, er
 		info:     AttemptInfo{Number: n, Previous: delay},
 		policy:   c.policy,
 		observer: c.observer,
+		paces:    c.paces,
+		url:      c.req.URL,
+	}
+	if d := c.policy.MaxElapsed(); n > 1 && d > 0 {
+		a.startBy = c.began + d
 	}
 	a.bound()
 	a.Context, a.handshake = watchHandshake(a.Context, c.req)
 	out := c.req.WithContext(a)
 	c.body.attach(out)
-	if !c.paced {
+	if len(c.paces) == 0 {
 		a.start(out)
 	}
 	resp, err := a.settle(exchange(c.next, out))
@@ -166,49 +172,54 @@ func (c *call) fail(attempts int, reason retrypolicy.Reason, err error) (*http.R
 	return nil, failure
 }
 
+// interrupted ends the call when its context ended during a delay. What the last
+// attempt brought is not lost to a deadline.
+func (c *call) interrupted(attempts int, last outcome) (*http.Response, error) {
+	defer last.forget()
+	if last.whole && c.ctx.Err() != context.Canceled {
+		return c.restore(attempts, retrypolicy.ReasonDeadline, last)
+	}
+	return c.fail(attempts, "", last.failure())
+}
+
 // refused ends the call when the pacer gave no slot to its next attempt. What the
 // last attempt brought is not lost to that, unless the caller cancelled.
-func (c *call) refused(attempts int, refusal error, timeout bool, last outcome) (*http.Response, error) {
+func (c *call) refused(attempts int, refusal *PaceError, err error, last outcome) (*http.Response, error) {
 	defer last.forget()
-	canceled := c.ctx.Err() == context.Canceled
-	reason := retrypolicy.ReasonNotRetryable
-	switch {
-	case canceled:
-		reason = retrypolicy.ReasonCanceled
-	case timeout:
-		reason = retrypolicy.ReasonDeadline
-	}
+	reason := c.refusalReason(refusal)
 	switch {
 	case attempts == 0:
 		c.body.close()
-		c.gaveUp(0, reason, nil, refusal)
-		return nil, refusal
-	case last.whole && !canceled:
-		c.body.close()
-		resp := last.restore()
-		c.gaveUp(attempts, reason, resp, nil)
-		return resp, nil
+		c.gaveUp(0, reason, nil, err)
+		return nil, err
+	case last.whole && reason != retrypolicy.ReasonCanceled:
+		return c.restore(attempts, reason, last)
 	default:
-		return c.fail(attempts, reason, fmt.Errorf("%w; last failure: %w", refusal, last.failure()))
+		return c.fail(attempts, reason, fmt.Errorf("%w; last failure: %w", err, last.failure()))
 	}
+}
+
+func (c *call) refusalReason(refusal *PaceError) retrypolicy.Reason {
+	switch {
+	case c.ctx.Err() == context.Canceled:
+		return retrypolicy.ReasonCanceled
+	case errors.Is(refusal, errMaxElapsed):
+		return retrypolicy.ReasonMaxElapsed
+	case refusal.Timeout():
+		return retrypolicy.ReasonDeadline
+	default:
+		return retrypolicy.ReasonNotRetryable
+	}
+}
+
+// restore ends the call with a response that had been set aside.
+func (c *call) restore(attempts int, reason retrypolicy.Reason, last outcome) (*http.Response, error) {
+	c.body.close()
+	resp := last.restore()
+	c.gaveUp(attempts, reason, resp, nil)
+	return resp, nil
 }
 
 func (c *call) gaveUp(attempts int, reason retrypolicy.Reason, resp *http.Response, err error) {
 	c.observer.gaveUp(c.ctx, GaveUpInfo{c.req, resp, err, attempts, reason, uptime() - c.began})
-}
-
-// hasPace reports whether a Pace layer is below rt and belongs to the same attempts.
-func hasPace(rt http.RoundTripper) bool {
-	for {
-		switch l := rt.(type) {
-		case *paceTransport:
-			return true
-		case *retryTransport:
-			return false
-		case interface{ below() http.RoundTripper }:
-			rt = l.below()
-		default:
-			return false
-		}
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -240,6 +242,7 @@ func TestDeadContextSendsNothing(t *testing.T) {
 	canceled, cancelWithCause := context.WithCancelCause(context.Background())
 	cancelWithCause(cause)
 	free := pacedhttp.Pace(waiterFunc(func(context.Context) error { return nil }))
+	prepare := pacedhttp.Prepare(func(*http.Request, pacedhttp.AttemptInfo) error { return nil })
 	for name, tc := range map[string]struct {
 		ctx  context.Context
 		mw   []pacedhttp.Middleware
@@ -250,6 +253,12 @@ func TestDeadContextSendsNothing(t *testing.T) {
 		"expired, retry":   {expired, []pacedhttp.Middleware{pacedhttp.Retry(nil)}, []error{context.DeadlineExceeded}},
 		"expired, both":    {expired, []pacedhttp.Middleware{pacedhttp.Retry(nil), free}, []error{context.DeadlineExceeded}},
 		"expired, pace":    {expired, []pacedhttp.Middleware{free}, []error{context.DeadlineExceeded}},
+
+		"cancelled, no layer": {canceled, nil, []error{context.Canceled, cause}},
+		"cancelled, prepare":  {canceled, []pacedhttp.Middleware{prepare}, []error{context.Canceled, cause}},
+		"cancelled, observe":  {canceled, []pacedhttp.Middleware{pacedhttp.Observe(pacedhttp.Hooks{})}, []error{context.Canceled, cause}},
+		"cancelled, fallback": {canceled, []pacedhttp.Middleware{pacedhttp.Fallback(pacedhttp.StaticResponse(200, nil, nil))}, []error{context.Canceled, cause}},
+		"expired, not paced":  {expired, []pacedhttp.Middleware{pacedhttp.Pace(nil)}, []error{context.DeadlineExceeded}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base, body := newScript(), trackString("payload")
@@ -263,6 +272,52 @@ func TestDeadContextSendsNothing(t *testing.T) {
 				t.Errorf("%d sends", base.calls())
 			}
 			body.wantClosedOnce(t)
+		})
+	}
+}
+
+// A lateReader takes its time to tell all of its text.
+type lateReader struct {
+	io.Reader
+	pause time.Duration
+}
+
+func (b *lateReader) Read(p []byte) (int, error) {
+	time.Sleep(b.pause)
+	b.pause = 0
+	return b.Reader.Read(p)
+}
+
+func TestReleaseOfAResponseIsPartOfTheDelay(t *testing.T) {
+	const ms = time.Millisecond
+	for name, tc := range map[string]struct {
+		delay, body, deadline time.Duration
+		sends                 []time.Duration
+		took                  time.Duration
+		want                  string
+		reason                []retrypolicy.Reason
+	}{
+		"quicker than the delay":          {90 * ms, 20 * ms, time.Hour, []time.Duration{0, 90 * ms}, 90 * ms, "200 fine", nil},
+		"slower than the delay":           {10 * ms, 20 * ms, time.Hour, []time.Duration{0, 20 * ms}, 20 * ms, "200 fine", nil},
+		"and does not outlive a deadline": {90 * ms, 20 * ms, 100 * ms, []time.Duration{0, 90 * ms}, 90 * ms, "200 fine", nil},
+		"or the response is delivered":    {10 * ms, 40 * ms, 30 * ms, []time.Duration{0}, 40 * ms, "503 busy", []retrypolicy.Reason{retrypolicy.ReasonDeadline}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := newScript(step{status: 503, stream: io.NopCloser(&lateReader{strings.NewReader("busy"), tc.body})}, step{body: "fine"})
+				began := time.Now()
+				var why []retrypolicy.Reason
+				ctx, cancel := context.WithTimeout(t.Context(), tc.deadline)
+				defer cancel()
+				status, body, err := send(t, pacedhttp.New(base, reasons(&why), pacedhttp.Retry(policyOf(4, tc.delay))), newRequest(t, "GET", nil).WithContext(ctx))
+				if got := fmt.Sprint(status, " ", body); got != tc.want || time.Since(began) != tc.took {
+					t.Errorf("got %s, %v after %v, want %s after %v", got, err, time.Since(began), tc.want, tc.took)
+				}
+				wantTimes(t, base, began, tc.sends...)
+				if !slices.Equal(why, tc.reason) {
+					t.Errorf("gave up for %q, want %q", why, tc.reason)
+				}
+			})
 		})
 	}
 }

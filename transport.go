@@ -2,6 +2,7 @@ package pacedhttp
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/hashicorp/go-cleanhttp"
@@ -88,8 +89,15 @@ func closeIdle(rt http.RoundTripper) {
 var errNothing = errors.New("pacedhttp: a RoundTripper below returned neither a response nor an error")
 
 // exchange sends req through rt and holds rt to its contract, so that every layer
-// can rely on it: a response with a body, or an error.
+// can rely on it: a response with a body, or an error. A context that is done ends
+// the request where it would leave this package's layers.
 func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
+	if ctx := req.Context(); ctx.Err() != nil {
+		if _, ours := rt.(interface{ below() http.RoundTripper }); !ours {
+			closeBody(req)
+			return nil, fmt.Errorf("pacedhttp: not sent: %w", interrupted(ctx, nil))
+		}
+	}
 	resp, err := rt.RoundTrip(req)
 	switch {
 	case err == nil && resp == nil:

@@ -129,6 +129,9 @@ func (p *Policy) Classify(a Attempt) Verdict {
 // AttemptTimeout returns [Config].AttemptTimeout; zero means no bound.
 func (p *Policy) AttemptTimeout() time.Duration { return p.cfg.AttemptTimeout }
 
+// MaxElapsed returns [Config].MaxElapsed; zero means no bound.
+func (p *Policy) MaxElapsed() time.Duration { return p.cfg.MaxElapsed }
+
 // ReplayBuffer returns [Config].ReplayBuffer; zero means nothing is kept.
 func (p *Policy) ReplayBuffer() int64 { return p.cfg.ReplayBuffer }
 
