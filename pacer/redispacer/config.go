@@ -42,10 +42,11 @@ type Config struct {
 
 	// Lease is how many starts one round trip may reserve for callers who wait in
 	// this process; 0 means 1, the largest is 1000. Above 1 a round trip is put off
-	// until so many callers wait, or until no more than half of Lease starts are
-	// reserved. That saves round trips and never weakens a limit, but a caller
-	// stands behind those who reserve in other processes meanwhile, and may
-	// learn that its deadline cannot be met only when its turn to reserve comes.
+	// until so many callers have no start reserved, or until no more than half of
+	// Lease, or of the callers who wait if those are fewer, have one. That saves
+	// round trips and never weakens a limit, but a caller stands behind those who
+	// reserve in other processes meanwhile, and may learn that its deadline cannot
+	// be met only when its turn to reserve comes.
 	Lease int
 
 	_ struct{}

@@ -5,7 +5,7 @@ package redispacer
 func (p *Pacer) demand() int {
 	missing := p.queue.len - p.queue.asked
 	ahead := len(p.slots) + p.trips.asked
-	if missing < p.lease && ahead > p.lease/2 {
+	if missing < p.lease && ahead > min(p.lease, p.queue.len)/2 {
 		return 0
 	}
 	return min(missing, p.lease)

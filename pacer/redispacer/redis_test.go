@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
 )
 
 // wait lets n callers start one after the other.
@@ -20,7 +22,7 @@ func wait(t *testing.T, p *Pacer, n int) {
 	}
 }
 
-func newPacer(t *testing.T, rdb redis.UniversalClient, cfg Config) *Pacer {
+func newPacer(t testing.TB, rdb redis.UniversalClient, cfg Config) *Pacer {
 	t.Helper()
 	p, err := New(rdb, "quota", cfg)
 	if err != nil {
@@ -30,6 +32,7 @@ func newPacer(t *testing.T, rdb redis.UniversalClient, cfg Config) *Pacer {
 }
 
 func TestStateIsOneKeyBoundedByTheLimitsThatExpires(t *testing.T) {
+	t.Parallel()
 	rdb := startServer(t).client(t)
 	p := newPacer(t, rdb, Config{Limits: burst(100, 10*ms)})
 	wait(t, p, 2000)
@@ -46,6 +49,7 @@ func TestStateIsOneKeyBoundedByTheLimitsThatExpires(t *testing.T) {
 }
 
 func TestScriptIsSentAgainAfterScriptFlush(t *testing.T) {
+	t.Parallel()
 	rdb := startServer(t).client(t)
 	p := newPacer(t, rdb, Config{Limits: burst(100, time.Second)})
 	wait(t, p, 1)
@@ -59,6 +63,7 @@ func TestScriptIsSentAgainAfterScriptFlush(t *testing.T) {
 }
 
 func TestFlushAllIsNoticed(t *testing.T) {
+	t.Parallel()
 	rdb := startServer(t).client(t)
 	p := newPacer(t, rdb, Config{Limits: burst(5, time.Hour)})
 	wait(t, p, 5)
@@ -73,6 +78,7 @@ func TestFlushAllIsNoticed(t *testing.T) {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "--cluster-enabled", "yes")
 	if err := s.client(t).ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
@@ -137,7 +143,7 @@ func TestUnusableRedisIsAnErrorUntilItIsUsable(t *testing.T) {
 		{
 			name: "another script is running",
 			fail: func(t *testing.T, s *server, rdb *redis.Client) {
-				admin("CONFIG", "SET", "busy-reply-threshold", "1")(t, s, rdb)
+				admin("CONFIG", "SET", "lua-time-limit", "1")(t, s, rdb)
 				endless := client(t, &redis.Options{Addr: s.addr, ReadTimeout: 10 * ms, MaxRetries: -1})
 				if err := endless.Eval(t.Context(), "while true do end", nil).Err(); err == nil {
 					t.Fatal("an endless script ended")
@@ -163,6 +169,7 @@ func TestUnusableRedisIsAnErrorUntilItIsUsable(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := startServer(t, "--maxclients", "100")
 			rdb := s.client(t)
 			wait(t, newPacer(t, rdb, Config{Limits: burst(1, time.Millisecond)}), 1)
@@ -181,6 +188,12 @@ func TestUnusableRedisIsAnErrorUntilItIsUsable(t *testing.T) {
 				t.Errorf("%v tells the password", err)
 			}
 
+			covered := newPacer(t, mine, Config{Limits: burst(1000, time.Second), Timeout: 200 * ms, Fallback: pacer.Burst(2, time.Hour)})
+			wait(t, covered, 2)
+			if stats := covered.Stats(); stats.Fallback != 2 || stats.RoundTrips != 1 {
+				t.Errorf("with a Fallback: %+v, want both calls paced by it, after one attempt to use Redis", stats)
+			}
+
 			tt.mend(t, s, rdb)
 			for err != nil && t.Context().Err() == nil {
 				time.Sleep(10 * ms) // until a probe is due
@@ -193,4 +206,24 @@ func TestUnusableRedisIsAnErrorUntilItIsUsable(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestKilledScriptIsAnErrorAndReservesNothing(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "--lua-time-limit", "1")
+	rdb := client(t, &redis.Options{Addr: s.addr, MaxRetries: -1, ReadTimeout: time.Minute})
+	p := newPacer(t, rdb, Config{Limits: burst(1, time.Hour), Timeout: time.Minute})
+	whole := p.script.lua
+	p.script.lua = redis.NewScript("while true do end " + source)
+	result := make(chan error, 1)
+	go func() { result <- p.Wait(t.Context()) }()
+	for rdb.ScriptKill(t.Context()).Err() != nil {
+		time.Sleep(ms) // until it runs
+	}
+	if err := <-result; !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("got %v, want ErrUnavailable for a script that was killed", err)
+	}
+	p.script.lua = whole
+	time.Sleep(firstProbe)
+	wait(t, p, 1)
 }

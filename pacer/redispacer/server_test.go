@@ -25,7 +25,7 @@ type server struct {
 
 // startServer starts a redis-server with what args add to its command line. With args,
 // miniredis cannot stand in for it, and the test is skipped.
-func startServer(t *testing.T, args ...string) *server {
+func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{args: args}
 	switch _, err := exec.LookPath("redis-server"); {
@@ -41,7 +41,7 @@ func startServer(t *testing.T, args ...string) *server {
 	return s
 }
 
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -52,7 +52,7 @@ func freeAddr(t *testing.T) string {
 }
 
 // start returns when the server takes connections.
-func (s *server) start(t *testing.T) {
+func (s *server) start(t testing.TB) {
 	t.Helper()
 	if s.addr == "" {
 		s.mini = miniredis.RunT(t)
@@ -101,11 +101,11 @@ func (s *server) kill() {
 	}
 }
 
-func (s *server) client(t *testing.T) *redis.Client {
+func (s *server) client(t testing.TB) *redis.Client {
 	return client(t, &redis.Options{Addr: s.addr})
 }
 
-func client(t *testing.T, opt *redis.Options) *redis.Client {
+func client(t testing.TB, opt *redis.Options) *redis.Client {
 	rdb := redis.NewClient(opt)
 	t.Cleanup(func() { rdb.Close() })
 	return rdb

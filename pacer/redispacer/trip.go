@@ -49,14 +49,10 @@ type trip struct {
 
 // The methods below need p.mu, but for travel and its ends.
 
-// depart begins the round trips that are called for now.
+// depart begins the round trips that are called for now. What is to be given back while
+// Redis is avoided waits for the probe: if it is the newest still, it was not late.
 func (p *Pacer) depart(now time.Duration) {
-	if p.health.avoids(now) {
-		p.counts.Lost += uint64(len(p.trips.returns))
-		p.trips.returns = nil
-		return
-	}
-	for p.trips.running < maxTrips {
+	for p.trips.running < maxTrips && !p.health.avoids(now) {
 		t := &trip{probing: p.health.cause != nil}
 		n := p.demand()
 		if t.probing {
@@ -76,9 +72,6 @@ func (p *Pacer) depart(now time.Duration) {
 			return
 		}
 		p.begin(t, now)
-		if t.probing {
-			return
-		}
 	}
 }
 
