@@ -20,7 +20,17 @@ type attemptTransport struct {
 func (t *attemptTransport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	s, out := t.tel.beginSend(req)
 	defer func() { s.end(req, resp, err) }() // a panic below too
-	return t.next.RoundTrip(out)
+	resp, err = t.next.RoundTrip(out)
+	return withRequest(resp, out), err
+}
+
+// withRequest returns resp as the response to req if the base named none: a redirection tells
+// by it how often the request was sent.
+func withRequest(resp *http.Response, req *http.Request) *http.Response {
+	if resp != nil && resp.Request == nil {
+		resp.Request = req
+	}
+	return resp
 }
 
 func (t *attemptTransport) CloseIdleConnections() { closeIdle(t.next) }
@@ -58,7 +68,7 @@ func (i *Instrumentation) beginSend(req *http.Request) (*send, *http.Request) {
 	info, retried := pacedhttp.AttemptFromContext(ctx)
 	wait := slotWait{info.PacedFor > 0, info.PacedFor}
 	if c := callFrom(ctx); c != nil {
-		s.resends, wait = c.send(retried)
+		s.resends, wait = c.send(info, retried)
 	} else {
 		s.resends = max(0, info.Number-1) + hopsBefore(req)
 	}

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/pacedhttp/pacedhttp"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
@@ -29,7 +30,9 @@ func (t *callTransport) RoundTrip(req *http.Request) (resp *http.Response, err e
 	}
 	c := t.tel.beginCall(req)
 	defer func() { c.end(req, resp, err) }() // a panic below too
-	return next.RoundTrip(req.WithContext(c))
+	out := req.WithContext(c)
+	resp, err = next.RoundTrip(out)
+	return withRequest(resp, out), err
 }
 
 func (t *callTransport) CloseIdleConnections() { closeIdle(t.next) }
@@ -41,13 +44,15 @@ type call struct {
 	span            trace.Span
 	server          *server
 	method          string
-	hops            int // sends before the redirection that this call is
+	hops            int                   // sends before the redirection that this call is
+	above           pacedhttp.AttemptInfo // of the attempt that this call is part of, if it is
 	began           time.Time
 
 	// A fallback, or a layer that hedges, may use the context in several goroutines.
 	mu         sync.Mutex
-	sends      int
-	retries    int
+	sent       tally
+	begun      tally
+	unsent     int           // retries that have begun and not been sent
 	waits      int           // for slots
 	waited     time.Duration // in them
 	unused     slotWait      // of the slot that no attempt has used yet
@@ -57,6 +62,18 @@ type call struct {
 	backoffEnd time.Time     // of the last
 	reason     retrypolicy.Reason
 	fallback   bool
+}
+
+// A tally counts sends, and how many of them began a retry.
+type tally struct{ sends, retries int }
+
+// counted returns what Attempt layers sent or, where none did, what Retry layers began:
+// otherwise instrumented attempts show no better.
+func (c *call) counted() tally {
+	if c.sent.sends > 0 {
+		return c.sent
+	}
+	return c.begun
 }
 
 // A slotWait is how long the slot took of which an attempt was made.
@@ -89,6 +106,7 @@ func (i *Instrumentation) beginCall(req *http.Request) *call {
 		began:   time.Now(),
 	}
 	c.method, _ = i.methods.of(req)
+	c.above, _ = pacedhttp.AttemptFromContext(req.Context())
 	if !i.cfg.withoutCallSpan {
 		c.Context, c.span = i.tracing.start(c.Context, "pacedhttp.call", c.server.span...)
 	}
@@ -112,8 +130,8 @@ func (c *call) end(req *http.Request, resp *http.Response, err error) {
 		c.delayed -= rest
 	}
 	about := labels{origin: c.server.origin, method: c.method}
-	if c.retries > 0 {
-		m.count(c, m.callRetries, c.retries, about)
+	if n := c.counted().retries; n > 0 {
+		m.count(c, m.callRetries, n, about)
 	}
 	if c.backoffs > 0 {
 		m.seconds(c, m.callRetryDelay, c.delayed, about)
@@ -128,8 +146,8 @@ func (c *call) end(req *http.Request, resp *http.Response, err error) {
 
 func (c *call) attributes(o outcome) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 6)
-	if c.sends > 0 {
-		attrs = append(attrs, keyAttempts.Int(c.sends))
+	if n := c.counted().sends; n > 0 {
+		attrs = append(attrs, keyAttempts.Int(n))
 	}
 	if c.waits > 0 {
 		attrs = append(attrs, keyPacingWait.Float64(c.waited.Seconds()))
@@ -149,25 +167,44 @@ func (c *call) attributes(o outcome) []attribute.KeyValue {
 	return attrs
 }
 
-// send counts a send that an Attempt layer is about to make, unless a Retry layer has told
-// of it. It returns its resend count and what is known of its slot.
-func (c *call) send(retried bool) (resends int, wait slotWait) {
+// send counts a send that an Attempt layer is about to make, for an attempt of a Retry
+// layer if retried. It returns its resend count and the wait for its slot.
+func (c *call) send(info pacedhttp.AttemptInfo, retried bool) (resends int, wait slotWait) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !retried || c.sends == 0 {
-		c.sends++
+	resends = c.hops + c.sent.sends
+	c.sent.sends++
+	if c.unsent > 0 {
+		c.unsent--
+		c.sent.retries++
 	}
 	wait, c.unused = c.unused, slotWait{}
-	return c.hops + c.sends - 1, wait
+	if retried && info != c.above { // then the attempt knows, whatever else was sent meanwhile
+		wait = slotWait{c.waits > 0, info.PacedFor}
+	}
+	return resends, wait
 }
 
-// resends returns the resend count where no Attempt layer tells of sends: of the attempt
-// under way if a Retry layer did, else of the next send.
+// resends returns the resend count of the attempt under way if a Retry layer began it and
+// no Attempt layer sent it, else of the next send.
 func (c *call) resends(retried bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if retried && c.sends > 0 {
-		return c.hops + c.sends - 1
+	n := c.hops + c.counted().sends
+	if retried && c.sent.sends == 0 && c.begun.sends > 0 {
+		n--
 	}
-	return c.hops + c.sends
+	return n
+}
+
+// hopsAfter returns the sends before a redirection that came of the call. Where nothing
+// counts them there was one, unless a fallback made the response up.
+func (c *call) hopsAfter() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.counted().sends
+	if n == 0 && !c.fallback {
+		n = 1
+	}
+	return c.hops + n
 }

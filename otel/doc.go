@@ -32,7 +32,7 @@
 // the attribute pacedhttp.pacing.wait.duration. The call span bears the server's address
 // and attributes under pacedhttp only, so that nothing counts it as another request:
 //
-//	pacedhttp.attempts               int     requests sent; absent where no Retry or Attempt layer counts them
+//	pacedhttp.attempts               int     requests sent, as Attempt layers count them, or Retry layers where there are none
 //	pacedhttp.pacing.wait.duration   double  seconds spent waiting for slots
 //	pacedhttp.retry.delay            double  seconds spent in backoff; absent without retries
 //	pacedhttp.reason                 string  the retrypolicy.Reason why a failed call was not tried again
@@ -54,7 +54,7 @@
 //	pacedhttp.pacing.request.time_in_queue  s         each wait for a slot: pacedhttp.pacing.result
 //	pacedhttp.pacing.request.queued         {request} waiting now
 //	pacedhttp.retry.denials                 {retry}   failures that were not tried again: pacedhttp.retry.denial.reason
-//	pacedhttp.fallbacks                     {fallback} fallbacks asked: error.type where they failed
+//	pacedhttp.fallbacks                     {fallback} fallbacks asked: error.type where they failed; none that the caller cut off
 //
 // # Environment
 //

@@ -88,16 +88,17 @@ func (c *call) leaveQueue(ctx context.Context, i pacedhttp.SlotInfo, acquired bo
 func (c *call) attemptStarted(_ context.Context, i pacedhttp.AttemptStart) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sends++
+	c.begun.sends++
 	if i.Number > 1 {
-		c.retries++
+		c.begun.retries++
+		c.unsent++
 	}
 }
 
 func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unused = slotWait{} // of an attempt that ended above the Attempt layer
+	c.unused, c.unsent = slotWait{}, 0 // of an attempt that ended above the Attempt layer
 	c.backoffs++
 	c.delayed += i.Delay
 	c.backoffEnd = time.Now().Add(i.Delay)
@@ -105,7 +106,7 @@ func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 
 func (c *call) gaveUp(ctx context.Context, i pacedhttp.GaveUpInfo) {
 	c.mu.Lock()
-	c.unused = slotWait{}
+	c.unused, c.unsent = slotWait{}, 0
 	c.reason = i.Reason
 	c.mu.Unlock()
 	if i.Attempts > 0 && isDenial(i.Reason) {

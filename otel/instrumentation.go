@@ -59,7 +59,9 @@ func (i *Instrumentation) Call(next http.RoundTripper) http.RoundTripper {
 
 // Attempt returns next with a span and the duration metric of every send around it, and
 // writes that span's context into the request's headers. It belongs innermost, below
-// Retry, Pace and Prepare.
+// Retry, Pace and Prepare. Whatever is sent with the context of a call counts as a send of
+// that call, such as a request for a token from Prepare, unless its chain has a Call layer
+// of its own.
 func (i *Instrumentation) Attempt(next http.RoundTripper) http.RoundTripper {
 	if i.cfg.withoutAttempts {
 		return next

@@ -13,8 +13,12 @@ import (
 // of any call.
 //
 // Attempt spans have it already. It is for those who instrument attempts otherwise, with
-// otelhttp, say, where ctx is what its WithClientTrace function is given. There redirect
-// hops count only with [Instrumentation.Call] in the chain.
+// otelhttp, say, where ctx is what its WithClientTrace function is given.
+//
+// Only [Instrumentation.Call] sees a call as a whole. Without it, the number of the
+// attempt is all that is known of retries, so that a fallback's send is a first one, and
+// an attempt that ended before its send counts nevertheless. Redirect hops then count only
+// with [Instrumentation.Attempt], and not those that a fallback made up.
 func ResendCount(ctx context.Context) int {
 	if s, ok := ctx.Value(sendKey{}).(*send); ok {
 		return s.resends
@@ -35,5 +39,13 @@ func hopsBefore(req *http.Request) int {
 	if req.Response == nil || req.Response.Request == nil {
 		return 0
 	}
-	return ResendCount(req.Response.Request.Context()) + 1
+	ctx := req.Response.Request.Context()
+	if c := callFrom(ctx); c != nil {
+		return c.hopsAfter()
+	}
+	if s, ok := ctx.Value(sendKey{}).(*send); ok {
+		return s.resends + 1
+	}
+	info, _ := pacedhttp.AttemptFromContext(ctx)
+	return info.Number // zero for a response that no attempt brought
 }

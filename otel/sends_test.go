@@ -1,0 +1,263 @@
+package otelpacedhttp_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/pacedhttp/pacedhttp"
+	otelpacedhttp "github.com/pacedhttp/pacedhttp/otel"
+	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
+)
+
+// twice retries once, at once.
+func twice() *retrypolicy.Policy {
+	return retrypolicy.Must(retrypolicy.Config{MaxAttempts: 2, Backoff: retrypolicy.Constant(time.Nanosecond)})
+}
+
+// toBackup is a fallback that sends the request to a base of its own.
+func toBackup(rec *recorder) pacedhttp.Middleware {
+	backup := rec.Attempt(answering(200))
+	return pacedhttp.Fallback(func(req *http.Request, _ *http.Response, _ error) (*http.Response, error) {
+		return backup.RoundTrip(req)
+	})
+}
+
+// granting is a Waiter that has so many slots.
+func granting(slots int) waiter {
+	return func(context.Context) error {
+		if slots--; slots < 0 {
+			return errors.New("closed")
+		}
+		return nil
+	}
+}
+
+// foreign is a layer that nothing can look through.
+func foreign(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) { return next.RoundTrip(req) })
+}
+
+// hedge sends every request twice at once.
+func hedge(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		var resps [2]*http.Response
+		var wg sync.WaitGroup
+		for i := range resps {
+			wg.Go(func() { resps[i], _ = next.RoundTrip(req) })
+		}
+		wg.Wait()
+		_ = resps[1].Body.Close()
+		return resps[0], nil
+	})
+}
+
+// resendCounts returns the resend counts of spans, in the order of their start; 0 is an
+// absent one.
+func resendCounts(t *testing.T, spans []sdktrace.ReadOnlySpan) []int64 {
+	t.Helper()
+	var counts []int64
+	for _, s := range spans {
+		v := value(s, "http.request.resend_count")
+		if v.AsInterface() == int64(0) {
+			t.Error("a resend count of 0 is to be left out")
+		}
+		counts = append(counts, v.AsInt64())
+	}
+	slices.Sort(counts) // concurrent sends end in any order
+	return counts
+}
+
+// TestSendsAreCountedWhereTheyAreMade pins that what counts is that a request reached an
+// Attempt layer, not that a Retry layer meant to send one, and how often it did.
+func TestSendsAreCountedWhereTheyAreMade(t *testing.T) {
+	noToken := pacedhttp.Prepare(func(*http.Request, pacedhttp.AttemptInfo) error { return errors.New("no token") })
+	free := pacedhttp.Pace(pacer.Burst(1000, time.Second))
+	for _, tt := range []struct {
+		name    string
+		layers  func(*recorder) []pacedhttp.Middleware
+		status  []int
+		counts  []int64
+		retries int64
+	}{
+		{"a token that cannot be had", func(r *recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{toBackup(r), pacedhttp.Retry(patient()), noToken}
+		}, []int{200}, []int64{0}, 0},
+		{"the second of two pacers refuses", func(r *recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{toBackup(r), pacedhttp.Retry(patient()), free, pacedhttp.Pace(granting(0))}
+		}, []int{200}, []int64{0}, 0},
+		{"the pacer refuses the retry", func(*recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{pacedhttp.Retry(patient()), pacedhttp.Pace(granting(1))}
+		}, []int{503}, []int64{0}, 0},
+		{"the second of two pacers refuses the retry", func(*recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{pacedhttp.Retry(patient()), free, pacedhttp.Pace(granting(1))}
+		}, []int{503}, []int64{0}, 0},
+		{"a pacer behind a foreign layer refuses the retry", func(*recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{pacedhttp.Retry(patient()), foreign, pacedhttp.Pace(granting(1))}
+		}, []int{503}, []int64{0}, 0},
+		{"a fallback below Retry", func(r *recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{pacedhttp.Retry(patient()), toBackup(r)}
+		}, []int{503}, []int64{0, 1}, 0},
+		{"hedging below Retry", func(*recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{pacedhttp.Retry(patient()), hedge}
+		}, []int{200}, []int64{0, 1}, 0},
+		{"hedging below Retry, retried", func(*recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{pacedhttp.Retry(twice()), hedge}
+		}, []int{503}, []int64{0, 1, 2, 3}, 1},
+		{"hedging above Retry", func(*recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{hedge, pacedhttp.Retry(twice())}
+		}, []int{503}, []int64{0, 1, 2, 3}, 2},
+		{"no Retry", func(r *recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{toBackup(r)}
+		}, []int{503}, []int64{0, 1}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec, srv := record(t), serve(t, tt.status...)
+			mw := slices.Concat([]pacedhttp.Middleware{rec.Call}, tt.layers(rec), []pacedhttp.Middleware{rec.Attempt})
+			get(t, pacedhttp.New(srv.base(t), mw...), srv.URL)
+			if got := resendCounts(t, rec.ended(trace.SpanKindClient)); !slices.Equal(got, tt.counts) {
+				t.Errorf("resend counts %v, want %v", got, tt.counts)
+			}
+			if got := value(rec.calls(t, 1)[0], "pacedhttp.attempts").AsInt64(); got != int64(len(tt.counts)) {
+				t.Errorf("pacedhttp.attempts = %d, want %d", got, len(tt.counts))
+			}
+			var retries int64
+			for _, p := range histogram[int64](t, rec, "pacedhttp.call.retries") {
+				retries += p.Sum
+			}
+			if retries != tt.retries {
+				t.Errorf("%d retries, want %d", retries, tt.retries)
+			}
+		})
+	}
+}
+
+// TestWaitBelongsToTheAttemptItWasFor also where another request is sent before it, with
+// the attempt's context: for a token, by a chain without a Call layer.
+func TestWaitBelongsToTheAttemptItWasFor(t *testing.T) {
+	for name, layer := range map[string]func(*recorder) pacedhttp.Middleware{
+		"attempt alone": func(r *recorder) pacedhttp.Middleware { return r.Attempt },
+		"with a call":   func(r *recorder) pacedhttp.Middleware { return chain(r.Call, r.Attempt) },
+		"paced": func(r *recorder) pacedhttp.Middleware {
+			return chain(pacedhttp.Pace(waiter(func(context.Context) error { time.Sleep(time.Minute); return nil })), r.Attempt)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rec := record(t)
+				tokens := pacedhttp.New(answering(200), layer(rec))
+				authorize := pacedhttp.Prepare(func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+					getContext(t, req.Context(), tokens, "http://tokens.example.com/")
+					return nil
+				})
+				p := pacer.Drip(1, time.Hour)
+				p.Allow()
+				get(t, pacedhttp.New(answering(503, 200), rec.Call, pacedhttp.Retry(steady()), pacedhttp.Pace(p), authorize, rec.Attempt), "http://example.com/")
+
+				var waits []any
+				for _, s := range rec.attempts(t, 4) {
+					if value(s, "server.address").AsString() == "example.com" {
+						waits = append(waits, value(s, "pacedhttp.pacing.wait.duration").AsInterface())
+					}
+				}
+				second := time.Hour - time.Second
+				if name == "paced" {
+					second -= time.Minute
+				}
+				if !slices.Equal(waits, []any{time.Hour.Seconds(), second.Seconds()}) {
+					t.Errorf("waits %v, want 3600 and %v", waits, second.Seconds())
+				}
+			})
+		})
+	}
+}
+
+// chain is several middlewares as one.
+func chain(mw ...pacedhttp.Middleware) pacedhttp.Middleware {
+	return func(next http.RoundTripper) http.RoundTripper { return pacedhttp.New(next, mw...) }
+}
+
+// TestStaticRedirectIsNoSend follows a redirection that a fallback made up.
+func TestStaticRedirectIsNoSend(t *testing.T) {
+	redirect := pacedhttp.Fallback(pacedhttp.StaticResponse(302, http.Header{"Location": {"/landing"}}, nil))
+	for _, tt := range []struct {
+		name string
+		opts []otelpacedhttp.Option
+		pace pacedhttp.Middleware
+		want []int
+	}{
+		{"both layers", nil, nil, []int{0, 1, 2}},
+		{"without attempts", []otelpacedhttp.Option{otelpacedhttp.WithoutAttemptTelemetry()}, nil, []int{0, 1, 2}},
+		{"nothing was sent", nil, pacedhttp.PaceBy(func(req *http.Request) pacedhttp.Waiter {
+			if req.URL.Path == "/" {
+				return granting(0)
+			}
+			return nil
+		}), []int{0}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec, srv := record(t, tt.opts...), serve(t, 503, 503, 200)
+			if tt.pace != nil {
+				srv.statuses = []int{200}
+			}
+			var seen []int
+			probe := func(next http.RoundTripper) http.RoundTripper {
+				return roundTripper(func(req *http.Request) (*http.Response, error) {
+					seen = append(seen, otelpacedhttp.ResendCount(req.Context()))
+					return next.RoundTrip(req)
+				})
+			}
+			resp, err := pacedhttp.New(srv.base(t), rec.Call, redirect, pacedhttp.Retry(twice()), tt.pace, rec.Attempt, probe).Client().Get(srv.URL + "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if !slices.Equal(seen, tt.want) {
+				t.Errorf("resend counts %v, want %v", seen, tt.want)
+			}
+		})
+	}
+}
+
+// TestRedirectOfABaseThatNamesNoRequestIsCounted is for bases, fakes mostly, that leave
+// Response.Request nil.
+func TestRedirectOfABaseThatNamesNoRequestIsCounted(t *testing.T) {
+	for name, tt := range map[string]struct {
+		opts  []otelpacedhttp.Option
+		layer func(*recorder) []pacedhttp.Middleware
+	}{
+		"attempt": {nil, func(r *recorder) []pacedhttp.Middleware { return []pacedhttp.Middleware{r.Attempt} }},
+		"call":    {nil, func(r *recorder) []pacedhttp.Middleware { return []pacedhttp.Middleware{r.Call} }},
+		"both":    {nil, func(r *recorder) []pacedhttp.Middleware { return []pacedhttp.Middleware{r.Call, r.Attempt} }},
+		"without attempts": {[]otelpacedhttp.Option{otelpacedhttp.WithoutAttemptTelemetry()},
+			func(r *recorder) []pacedhttp.Middleware { return []pacedhttp.Middleware{r.Call, r.Attempt} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []int
+			base := roundTripper(func(req *http.Request) (*http.Response, error) {
+				seen = append(seen, otelpacedhttp.ResendCount(req.Context()))
+				if len(seen) == 3 {
+					return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+				}
+				return &http.Response{StatusCode: 302, Header: http.Header{"Location": {"/x"}}, Body: http.NoBody}, nil
+			})
+			resp, err := pacedhttp.New(base, tt.layer(record(t, tt.opts...))...).Client().Get("http://example.com/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if !slices.Equal(seen, []int{0, 1, 2}) {
+				t.Errorf("resend counts %v, want [0 1 2]", seen)
+			}
+		})
+	}
+}
