@@ -76,10 +76,14 @@ func (i *Instrumentation) beginSend(req *http.Request) (*send, *http.Request) {
 	s.began = time.Now()
 	if i.tracing.asleep() {
 		s.Context, s.span = i.tracing.start(ctx, s.method, i.tracing.client)
+		if s.span.IsRecording() { // after all; samplers have missed it
+			name, attrs := s.known(req, original, wait)
+			s.span.SetName(name)
+			s.span.SetAttributes(attrs...)
+		}
 	} else {
-		name, template := i.spanName(req, s.method)
-		s.Context, s.span = i.tracing.start(ctx, name, i.tracing.client, trace.WithTimestamp(s.began),
-			trace.WithAttributes(s.known(req, original, template, wait)...))
+		name, attrs := s.known(req, original, wait)
+		s.Context, s.span = i.tracing.start(ctx, name, i.tracing.client, trace.WithTimestamp(s.began), trace.WithAttributes(attrs...))
 	}
 	if s.span.IsRecording() {
 		s.peer = new(peer)
@@ -103,10 +107,12 @@ func (i *Instrumentation) spanName(req *http.Request, method string) (name, temp
 	return name, template
 }
 
-// known returns what is known before the send, for samplers to see.
-func (s *send) known(req *http.Request, original, template string, wait slotWait) []attribute.KeyValue {
+// known returns the span's name and attributes as they are known before the send, for
+// samplers to see.
+func (s *send) known(req *http.Request, original string, wait slotWait) (name string, attrs []attribute.KeyValue) {
+	name, template := s.tel.spanName(req, s.method)
 	captured := s.tel.cfg.requestHeaders
-	attrs := make([]attribute.KeyValue, 0, 8+len(captured))
+	attrs = make([]attribute.KeyValue, 0, 8+len(captured))
 	attrs = append(attrs, semconv.HTTPRequestMethodKey.String(s.method))
 	if s.method != original {
 		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(original))
@@ -124,7 +130,7 @@ func (s *send) known(req *http.Request, original, template string, wait slotWait
 	if wait.paced {
 		attrs = append(attrs, keyPacingWait.Float64(wait.Seconds()))
 	}
-	return capture(attrs, captured, req.Header)
+	return name, capture(attrs, captured, req.Header)
 }
 
 // end records what the send brought: headers or an error. Nothing of it waits for the

@@ -12,7 +12,6 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/pacedhttp/pacedhttp"
-	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
 type callTransport struct {
@@ -57,10 +56,12 @@ type call struct {
 	waited     time.Duration // in them
 	unused     slotWait      // of the slot that no attempt has used yet
 	queued     int           // counted as queued, and not yet as gone
+	queue      *server       // that the last of them waited for
+	refusal    string        // why the last slot was refused; "" once there was another
 	backoffs   int
 	delayed    time.Duration // in them
 	backoffEnd time.Time     // of the last
-	reason     retrypolicy.Reason
+	reason     string
 	fallback   bool
 }
 
@@ -116,6 +117,7 @@ func (i *Instrumentation) beginCall(req *http.Request) *call {
 // end records what the caller gets.
 func (c *call) end(req *http.Request, resp *http.Response, err error) {
 	defer c.span.End()
+	c.emptyQueue()
 	m := &c.tel.metrics
 	recording := c.span.IsRecording()
 	if !recording && !m.callDuration.Enabled(c) && !m.callRetries.Enabled(c) && !m.callRetryDelay.Enabled(c) {
@@ -144,6 +146,16 @@ func (c *call) end(req *http.Request, resp *http.Response, err error) {
 	}
 }
 
+// emptyQueue counts as gone who never told so: a Waiter may panic.
+func (c *call) emptyQueue() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queued > 0 {
+		c.tel.metrics.queued.Add(c, -int64(c.queued), c.queue.queue.add...)
+		c.queued = 0
+	}
+}
+
 func (c *call) attributes(o outcome) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 6)
 	if n := c.counted().sends; n > 0 {
@@ -156,7 +168,7 @@ func (c *call) attributes(o outcome) []attribute.KeyValue {
 		attrs = append(attrs, keyRetryDelay.Float64(c.delayed.Seconds()))
 	}
 	if c.reason != "" {
-		attrs = append(attrs, keyReason.String(string(c.reason)))
+		attrs = append(attrs, keyReason.String(c.reason))
 	}
 	if c.fallback {
 		attrs = append(attrs, keyFallbackUsed.Bool(true))

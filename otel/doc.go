@@ -35,7 +35,8 @@
 //	pacedhttp.attempts               int     requests sent, as Attempt layers count them, or Retry layers where there are none
 //	pacedhttp.pacing.wait.duration   double  seconds spent waiting for slots
 //	pacedhttp.retry.delay            double  seconds spent in backoff; absent without retries
-//	pacedhttp.reason                 string  the retrypolicy.Reason why a failed call was not tried again
+//	pacedhttp.reason                 string  why a failed call was not tried again: a retrypolicy.Reason, or the refusal
+//	                                         of the pacer, such as pacing_queue_full
 //	pacedhttp.fallback.used          bool    true; absent where there was no need
 //
 // A span that the caller's own cancellation ended is no error. Any other error sets
@@ -53,7 +54,8 @@
 //	pacedhttp.call.retry_delay              s         their backoff in all: http.request.method
 //	pacedhttp.pacing.request.time_in_queue  s         each wait for a slot: pacedhttp.pacing.result
 //	pacedhttp.pacing.request.queued         {request} waiting now
-//	pacedhttp.retry.denials                 {retry}   failures that were not tried again: pacedhttp.retry.denial.reason
+//	pacedhttp.retry.denials                 {retry}   failures that were not tried again: pacedhttp.retry.denial.reason,
+//	                                                  which has the values of pacedhttp.reason
 //	pacedhttp.fallbacks                     {fallback} fallbacks asked: error.type where they failed; none that the caller cut off
 //
 // # Environment

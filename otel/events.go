@@ -35,10 +35,12 @@ func (c *call) slotRequested(ctx context.Context, i pacedhttp.SlotInfo) {
 	if !m.queued.Enabled(ctx) {
 		return
 	}
-	m.queued.Add(ctx, 1, c.tel.serverOf(i.Request).queue.add...)
+	server := c.tel.serverOf(i.Request)
+	m.queued.Add(ctx, 1, server.queue.add...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queued++
+	c.queue = server
 }
 
 // acquired is the pacing result of nearly every wait.
@@ -54,6 +56,9 @@ func (c *call) slotAcquired(ctx context.Context, i pacedhttp.SlotInfo) {
 
 func (c *call) slotRefused(ctx context.Context, i pacedhttp.SlotInfo) {
 	c.leaveQueue(ctx, i, false)
+	c.mu.Lock()
+	c.refusal = (&pacedhttp.PaceError{Err: i.Err}).ErrorType()
+	c.mu.Unlock()
 	result := "rejected"
 	switch {
 	case abandoned(i.Request):
@@ -88,6 +93,7 @@ func (c *call) leaveQueue(ctx context.Context, i pacedhttp.SlotInfo, acquired bo
 func (c *call) attemptStarted(_ context.Context, i pacedhttp.AttemptStart) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.refusal = ""
 	c.begun.sends++
 	if i.Number > 1 {
 		c.begun.retries++
@@ -107,10 +113,15 @@ func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 func (c *call) gaveUp(ctx context.Context, i pacedhttp.GaveUpInfo) {
 	c.mu.Lock()
 	c.unused, c.unsent = slotWait{}, 0
-	c.reason = i.Reason
+	reason := string(i.Reason)
+	refused := i.Reason == retrypolicy.ReasonNotRetryable && c.refusal != ""
+	if refused { // by the pacer, not by the policy
+		reason = c.refusal
+	}
+	c.reason = reason
 	c.mu.Unlock()
-	if i.Attempts > 0 && isDenial(i.Reason) {
-		c.tel.metrics.one(ctx, c.tel.metrics.denials, labels{origin: originOf(i.Request), denialReason: string(i.Reason)})
+	if i.Attempts > 0 && (refused || isDenial(i.Reason)) {
+		c.tel.metrics.one(ctx, c.tel.metrics.denials, labels{origin: originOf(i.Request), denialReason: reason})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
 )
@@ -33,30 +34,39 @@ func (m *metrics) init(p metric.MeterProvider) {
 	m.labeled.make = newMeasured
 	meter := p.Meter(ScopeName, metric.WithInstrumentationVersion(Version), metric.WithSchemaURL(semconv.SchemaURL))
 
-	m.requestDuration = made(httpconv.NewClientRequestDuration(meter)).Inst()
-	m.callDuration = made(meter.Float64Histogram("pacedhttp.call.duration", metric.WithUnit("s"), waitBuckets,
+	seconds := made[metric.Float64Histogram](noop.Float64Histogram{})
+	numbers := made[metric.Int64Histogram](noop.Int64Histogram{})
+	gauge := made[metric.Int64UpDownCounter](noop.Int64UpDownCounter{})
+	counter := made[metric.Int64Counter](noop.Int64Counter{})
+
+	request, err := httpconv.NewClientRequestDuration(meter)
+	m.requestDuration = seconds(request.Inst(), err)
+	m.callDuration = seconds(meter.Float64Histogram("pacedhttp.call.duration", metric.WithUnit("s"), waitBuckets,
 		metric.WithDescription("Duration of HTTP calls, with their retries, waits and fallbacks.")))
-	m.callRetries = made(meter.Int64Histogram("pacedhttp.call.retries", metric.WithUnit("{retry}"),
+	m.callRetries = numbers(meter.Int64Histogram("pacedhttp.call.retries", metric.WithUnit("{retry}"),
 		metric.WithExplicitBucketBoundaries(1, 2, 3, 4, 5),
 		metric.WithDescription("Retries of the calls that had any.")))
-	m.callRetryDelay = made(meter.Float64Histogram("pacedhttp.call.retry_delay", metric.WithUnit("s"), waitBuckets,
+	m.callRetryDelay = seconds(meter.Float64Histogram("pacedhttp.call.retry_delay", metric.WithUnit("s"), waitBuckets,
 		metric.WithDescription("Time that the calls with retries spent in backoff.")))
-	m.timeInQueue = made(meter.Float64Histogram("pacedhttp.pacing.request.time_in_queue", metric.WithUnit("s"), waitBuckets,
+	m.timeInQueue = seconds(meter.Float64Histogram("pacedhttp.pacing.request.time_in_queue", metric.WithUnit("s"), waitBuckets,
 		metric.WithDescription("Time that requests waited for a slot.")))
-	m.queued = made(meter.Int64UpDownCounter("pacedhttp.pacing.request.queued", metric.WithUnit("{request}"),
+	m.queued = gauge(meter.Int64UpDownCounter("pacedhttp.pacing.request.queued", metric.WithUnit("{request}"),
 		metric.WithDescription("Requests that wait for a slot.")))
-	m.denials = made(meter.Int64Counter("pacedhttp.retry.denials", metric.WithUnit("{retry}"),
+	m.denials = counter(meter.Int64Counter("pacedhttp.retry.denials", metric.WithUnit("{retry}"),
 		metric.WithDescription("Failures that were not tried again although another attempt might have helped.")))
-	m.fallbacks = made(meter.Int64Counter("pacedhttp.fallbacks", metric.WithUnit("{fallback}"),
+	m.fallbacks = counter(meter.Int64Counter("pacedhttp.fallbacks", metric.WithUnit("{fallback}"),
 		metric.WithDescription("Fallbacks that were asked for an answer.")))
 }
 
-// made passes on an instrument; one that cannot be made measures nothing.
-func made[T any](instrument T, err error) T {
-	if err != nil {
-		otel.Handle(err)
+// made returns a function that passes on an instrument, or nothing if it cannot be made.
+func made[T any](nothing T) func(T, error) T {
+	return func(instrument T, err error) T {
+		if err != nil {
+			otel.Handle(err)
+			return nothing
+		}
+		return instrument
 	}
-	return instrument
 }
 
 // seconds records d.

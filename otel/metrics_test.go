@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -150,6 +151,121 @@ func TestQueuedCountsThoseWhoWait(t *testing.T) {
 	})
 }
 
+// TestQueuedComesDownWhateverHappens is a Waiter that panics, and one that a layer left
+// behind in a goroutine.
+func TestQueuedComesDownWhateverHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(req *http.Request) (*http.Response, error) {
+				go next.RoundTrip(req)
+				synctest.Wait()
+				return answering(200).RoundTrip(req)
+			})
+		}
+		for name, tt := range map[string]struct {
+			layer pacedhttp.Middleware
+			waits waiter
+		}{
+			"panic":       {nil, func(context.Context) error { panic("boom") }},
+			"left behind": {left, func(context.Context) error { time.Sleep(time.Second); return nil }},
+		} {
+			rec := record(t)
+			func() {
+				defer func() { _ = recover() }()
+				_ = send(t.Context(), pacedhttp.New(answering(200), rec.Call, tt.layer, pacedhttp.Pace(tt.waits)))
+			}()
+			for _, when := range []string{"at the end of the call", "and later"} {
+				points := rec.metrics(t)["pacedhttp.pacing.request.queued"].Data.(metricdata.Sum[int64]).DataPoints
+				if len(points) != 1 || points[0].Value != 0 {
+					t.Errorf("%s: queued %v %s, want 0", name, points, when)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+			}
+		}
+	})
+}
+
+// TestRetryThatThePacerRefusesIsDenied tells it from a failure that no retry would mend,
+// and from a call that was not sent at all.
+func TestRetryThatThePacerRefusesIsDenied(t *testing.T) {
+	for name, tt := range map[string]struct {
+		slots   int
+		err     func(*testing.T) error
+		denials int
+		reason  string
+	}{
+		"full queue":    {1, fullQueue, 1, "pacing_queue_full"},
+		"other":         {1, func(*testing.T) error { return errors.New("closed") }, 1, "pacing_refused"},
+		"first slot":    {0, fullQueue, 0, "pacing_queue_full"},
+		"no slots ever": {0, func(*testing.T) error { return errors.New("closed") }, 0, "pacing_refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rec, slots, refusal := record(t), granting(tt.slots), tt.err(t)
+				pace := pacedhttp.Pace(waiter(func(ctx context.Context) error {
+					if slots(ctx) != nil {
+						return refusal
+					}
+					return nil
+				}))
+				_ = send(t.Context(), pacedhttp.New(answering(503), rec.Call, pacedhttp.Retry(patient()), pace, rec.Attempt))
+				if got := denials(t, rec); len(got) != tt.denials || tt.denials > 0 && got[tt.reason] != 1 {
+					t.Errorf("denials %v, want %d for %q", got, tt.denials, tt.reason)
+				}
+				if got := value(rec.calls(t, 1)[0], "pacedhttp.reason").AsString(); got != tt.reason {
+					t.Errorf("pacedhttp.reason = %q, want %q", got, tt.reason)
+				}
+			})
+		})
+	}
+}
+
+// fullQueue returns what a pacer says when too many wait.
+func fullQueue(t *testing.T) error {
+	p, err := pacer.New(pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Hour}}, MaxWaiting: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Allow()
+	ctx, cancel := context.WithCancel(t.Context())
+	go p.Wait(ctx)
+	synctest.Wait()
+	err = p.Wait(ctx)
+	cancel()
+	synctest.Wait()
+	return err
+}
+
+// TestOldRefusalIsNotTheReasonOfALaterFailure is a fallback whose own chain fails.
+func TestOldRefusalIsNotTheReasonOfALaterFailure(t *testing.T) {
+	rec := record(t)
+	backup := pacedhttp.New(failing(pacedhttpError{}), pacedhttp.Retry(patient()))
+	fallback := pacedhttp.Fallback(func(req *http.Request, _ *http.Response, _ error) (*http.Response, error) {
+		return backup.RoundTrip(req)
+	})
+	_ = send(t.Context(), pacedhttp.New(answering(200), rec.Call, fallback, pacedhttp.Pace(granting(0))))
+	if got := denials(t, rec); len(got) != 0 {
+		t.Errorf("denials %v, want none", got)
+	}
+	if got := value(rec.calls(t, 1)[0], "pacedhttp.reason").AsString(); got != "not_retryable" {
+		t.Errorf("pacedhttp.reason = %q, want not_retryable", got)
+	}
+}
+
+// denials returns how often retries were denied, by reason.
+func denials(t *testing.T, rec *recorder) map[string]int64 {
+	t.Helper()
+	counts := map[string]int64{}
+	if m, ok := rec.metrics(t)["pacedhttp.retry.denials"]; ok {
+		for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+			reason, _ := p.Attributes.Value("pacedhttp.retry.denial.reason")
+			counts[reason.AsString()] = p.Value
+		}
+	}
+	return counts
+}
+
 func TestDenialsTellWhy(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -172,16 +288,12 @@ func TestDenialsTellWhy(t *testing.T) {
 				tt.cfg.Backoff = retrypolicy.Constant(time.Second)
 				rt := pacedhttp.New(tt.base, rec.Call, pacedhttp.Retry(retrypolicy.Must(tt.cfg)))
 				_, _ = rt.RoundTrip(newRequest(t, t.Context(), tt.method, "http://example.com/"))
-				m, ok := rec.metrics(t)["pacedhttp.retry.denials"]
-				if !ok {
-					if tt.want != "" {
-						t.Errorf("no denial, want %s", tt.want)
-					}
-					return
+				want := map[string]int64{}
+				if tt.want != "" {
+					want[tt.want] = 1
 				}
-				points := m.Data.(metricdata.Sum[int64]).DataPoints
-				if got, _ := points[0].Attributes.Value("pacedhttp.retry.denial.reason"); len(points) != 1 || got.AsString() != tt.want || points[0].Value != 1 {
-					t.Errorf("denials %v, want one of %s", points, tt.want)
+				if got := denials(t, rec); !maps.Equal(got, want) {
+					t.Errorf("denials %v, want %v", got, want)
 				}
 			})
 		})

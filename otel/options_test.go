@@ -2,6 +2,7 @@ package otelpacedhttp_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"os"
@@ -12,12 +13,15 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/pacedhttp/pacedhttp"
@@ -57,15 +61,24 @@ func TestNilOptionsAreIgnored(t *testing.T) {
 	}
 }
 
-// TestGlobalsMayBeInstalledLater runs in a process of its own, as globals are delegated to
-// once.
+// ownProcess runs the test in a process of its own, in which it reports true: globals are
+// delegated to once and for all.
+func ownProcess(t *testing.T) bool {
+	t.Helper()
+	const variable = "PACEDHTTP_TEST_GLOBALS"
+	if os.Getenv(variable) != "" {
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), variable+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}
+
 func TestGlobalsMayBeInstalledLater(t *testing.T) {
-	if os.Getenv("PACEDHTTP_TEST_GLOBALS") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestGlobalsMayBeInstalledLater$", "-test.v")
-		cmd.Env = append(os.Environ(), "PACEDHTTP_TEST_GLOBALS=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
+	if !ownProcess(t) {
 		return
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -111,9 +124,6 @@ func TestGlobalsMayBeInstalledLater(t *testing.T) {
 
 // TestNobodyLooksNothingIsBuilt pins what is skipped when spans lead nowhere.
 func TestNobodyLooksNothingIsBuilt(t *testing.T) {
-	if os.Getenv("PACEDHTTP_TEST_GLOBALS") != "" {
-		return
-	}
 	var built int
 	template := otelpacedhttp.WithURLTemplate(func(*http.Request) string {
 		built++
@@ -132,6 +142,93 @@ func TestNobodyLooksNothingIsBuilt(t *testing.T) {
 	if built != 1 { // the first time, to find out
 		t.Errorf("no provider: attributes were built %d times, want 1", built)
 	}
+}
+
+// TestSpanThatRecordsAfterOneThatDidNotHasEverything is for providers that record some
+// requests only: what the last span was says nothing of the next.
+func TestSpanThatRecordsAfterOneThatDidNotHasEverything(t *testing.T) {
+	if !ownProcess(t) {
+		return
+	}
+	rec := record(t)
+	otel.SetTracerProvider(&pickyProvider{TracerProvider: rec.tracers})
+	tel := otelpacedhttp.New(
+		otelpacedhttp.WithURLTemplate(func(*http.Request) string { return "/users/{id}" }),
+		otelpacedhttp.WithCapturedRequestHeaders("X-Mine"))
+	rt := tel.Attempt(answering(200))
+	for _, ctx := range []context.Context{context.WithValue(t.Context(), quietKey{}, true), t.Context(), t.Context()} {
+		req := newRequest(t, ctx, http.MethodGet, "http://example.com/users/7")
+		req.Header.Set("X-Mine", "1")
+		if _, err := rt.RoundTrip(req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, span := range rec.attempts(t, 2) {
+		if span.Name() != "GET /users/{id}" {
+			t.Errorf("span %d: name %q", i+1, span.Name())
+		}
+		wantKeys(t, "span", span.Attributes(),
+			append([]string{"url.template", "http.request.header.x-mine", "http.response.status_code", "network.protocol.version"}, startKeys...), nil)
+	}
+}
+
+type quietKey struct{}
+
+// A pickyProvider records no span of a quiet context.
+type pickyProvider struct{ trace.TracerProvider }
+
+func (p *pickyProvider) Tracer(name string, opts ...trace.TracerOption) trace.Tracer {
+	return pickyTracer{p.TracerProvider.Tracer(name, opts...)}
+}
+
+type pickyTracer struct{ trace.Tracer }
+
+func (t pickyTracer) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	if ctx.Value(quietKey{}) != nil {
+		return noop.NewTracerProvider().Tracer("").Start(ctx, name, opts...)
+	}
+	return t.Tracer.Start(ctx, name, opts...)
+}
+
+// TestInstrumentsThatCannotBeMadeMeasureNothing makes a call that every instrument would
+// measure.
+func TestInstrumentsThatCannotBeMadeMeasureNothing(t *testing.T) {
+	var reported int
+	handler := otel.GetErrorHandler()
+	defer otel.SetErrorHandler(handler)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) { reported++ }))
+	rec := record(t, otelpacedhttp.WithMeterProvider(brokenMeters{}))
+	if reported != 8 {
+		t.Errorf("%d errors reported, want 8", reported)
+	}
+	fallback := pacedhttp.Fallback(pacedhttp.StaticResponse(200, nil, nil))
+	get(t, pacedhttp.New(answering(503), rec.Call, fallback, pacedhttp.Retry(patient()), pacedhttp.Pace(pacer.Burst(10, time.Second)), rec.Attempt), "http://example.com/")
+	rec.calls(t, 1)
+	rec.attempts(t, 4)
+}
+
+type brokenMeters struct{ metricnoop.MeterProvider }
+
+func (brokenMeters) Meter(string, ...metric.MeterOption) metric.Meter { return brokenMeter{} }
+
+type brokenMeter struct{ metricnoop.Meter }
+
+var errBroken = errors.New("cannot be made")
+
+func (brokenMeter) Float64Histogram(string, ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	return nil, errBroken
+}
+
+func (brokenMeter) Int64Histogram(string, ...metric.Int64HistogramOption) (metric.Int64Histogram, error) {
+	return nil, errBroken
+}
+
+func (brokenMeter) Int64UpDownCounter(string, ...metric.Int64UpDownCounterOption) (metric.Int64UpDownCounter, error) {
+	return nil, errBroken
+}
+
+func (brokenMeter) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return nil, errBroken
 }
 
 func TestNoProviderCostsAtMostTwentyAllocations(t *testing.T) {

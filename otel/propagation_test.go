@@ -45,6 +45,8 @@ func TestStaleTraceContextNeverLeaks(t *testing.T) {
 	req.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	req.Header.Set("Tracestate", "vendor=stale")
 	req.Header.Set("Baggage", "user=stale")
+	req.Header["traceparent"] = []string{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"} // HTTP/1 sends it as it is
+	req.Header["bAGGAGE"] = []string{"user=stale"}
 	req.Header.Set("X-Mine", "stays")
 	resp, err := rec.Attempt(srv.base(t)).RoundTrip(req)
 	if err != nil {
@@ -55,11 +57,28 @@ func TestStaleTraceContextNeverLeaks(t *testing.T) {
 	if id := rec.attempts(t, 1)[0].SpanContext().SpanID().String(); !strings.Contains(got.Get("Traceparent"), id) {
 		t.Errorf("traceparent = %q, want span %s", got.Get("Traceparent"), id)
 	}
-	if got.Get("Tracestate") != "" || got.Get("Baggage") != "" {
+	if len(got["Traceparent"]) != 1 || got.Get("Tracestate") != "" || got.Get("Baggage") != "" {
 		t.Errorf("stale context leaked: %v", got)
 	}
 	if got.Get("X-Mine") != "stays" || req.Header.Get("Tracestate") != "vendor=stale" {
 		t.Error("other headers, or the caller's, were touched")
+	}
+}
+
+// TestTraceContextOfTheProgramStays where there is none to write in its place: a proxy
+// that passes headers on does so with tracing switched off.
+func TestTraceContextOfTheProgramStays(t *testing.T) {
+	rec, srv := record(t, otelpacedhttp.WithTracerProvider(noop.NewTracerProvider())), serve(t, 200)
+	req := newRequest(t, t.Context(), http.MethodGet, srv.URL)
+	const theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	req.Header.Set("Traceparent", theirs)
+	resp, err := rec.Attempt(srv.base(t)).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if got := srv.received[0].Get("Traceparent"); got != theirs {
+		t.Errorf("traceparent = %q, want the program's own", got)
 	}
 }
 
