@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -41,15 +42,16 @@ func main() {
 	}
 }
 
+// run shows what there is to show also when it is interrupted.
 func run(ctx context.Context, out io.Writer, pic picture, getenv func(string) string) error {
 	tel, err := newTelemetry(ctx, getenv)
 	if err != nil {
 		return err
 	}
-	if err := makeCalls(ctx, tel); err != nil {
-		return err
-	}
-	return tel.finish(ctx, out, pic)
+	err = makeCalls(ctx, tel)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, tel.finish(ctx, out, pic))
 }
 
 // newClient is all there is to set up.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -37,4 +40,25 @@ func TestShowTellsEachStory(t *testing.T) {
 	if t.Failed() {
 		t.Log("\n" + got)
 	}
+}
+
+// TestInterruptedShowTellsWhatThereWas is Ctrl-C: the calls end, the telemetry does not.
+func TestInterruptedShowTellsWhatThereWas(t *testing.T) {
+	ctx, cancel := interrupted(t)
+	defer cancel()
+	var out strings.Builder
+	err := run(ctx, &out, picture{width: 100}, func(string) string { return "" })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v, want that of the interruption", err)
+	}
+	if got := out.String(); !strings.Contains(got, "\nprogram") || !strings.Contains(got, "pacedhttp.call.duration") {
+		t.Errorf("showed %q", got)
+	}
+}
+
+// interrupted returns a context that ends amid the show, which takes half a second at least.
+func interrupted(t *testing.T) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(200*time.Millisecond, cancel)
+	return ctx, cancel
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -107,6 +108,21 @@ func TestTreeArrivesByOTLP(t *testing.T) {
 		if !collector.metrics[name] {
 			t.Errorf("%s did not arrive", name)
 		}
+	}
+}
+
+func TestInterruptedShowExportsWhatThereWas(t *testing.T) {
+	collector := &receiver{scopes: map[string]bool{}, metrics: map[string]bool{}}
+	srv := httptest.NewServer(collector)
+	defer srv.Close()
+	t.Setenv(endpointVariable, srv.URL)
+	ctx, cancel := interrupted(t)
+	defer cancel()
+	if err := run(ctx, io.Discard, picture{width: 80}, os.Getenv); !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v, want that of the interruption", err)
+	}
+	if len(collector.spans) == 0 || !collector.metrics["pacedhttp.call.duration"] {
+		t.Errorf("%d spans and metrics %v arrived", len(collector.spans), collector.metrics)
 	}
 }
 

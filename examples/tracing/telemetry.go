@@ -54,7 +54,7 @@ func newExporting(ctx context.Context, endpoint string, res *resource.Resource) 
 	}
 	metrics, err := otlpmetrichttp.New(ctx)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, spans.Shutdown(ctx))
 	}
 	return &telemetry{
 		tracers: sdktrace.NewTracerProvider(sdktrace.WithBatcher(spans), sdktrace.WithResource(res)),
@@ -68,9 +68,9 @@ func newExporting(ctx context.Context, endpoint string, res *resource.Resource) 
 
 // finish shows what was recorded and ends the providers, which export what they still have.
 func (t *telemetry) finish(ctx context.Context, out io.Writer, pic picture) error {
-	if err := t.tracers.ForceFlush(ctx); err != nil {
-		return err
+	err := t.tracers.ForceFlush(ctx)
+	if err == nil {
+		err = t.show(ctx, out, pic)
 	}
-	err := t.show(ctx, out, pic)
 	return errors.Join(err, t.tracers.Shutdown(ctx), t.meters.Shutdown(ctx))
 }
