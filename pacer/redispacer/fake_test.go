@@ -30,7 +30,7 @@ type fakeRedis struct {
 	skew    time.Duration // of this server's clock
 	loaded  bool
 	calls   int
-	args    [][]any
+	saw     *witness // nil = nobody looks
 }
 
 func newFakeRedis(t *testing.T) *fakeRedis {
@@ -80,7 +80,6 @@ func (f *fakeRedis) Eval(ctx context.Context, _ string, keys []string, args ...a
 	f.mu.Lock()
 	call := f.calls
 	f.calls++
-	f.args = append(f.args, args)
 	f.loaded = true
 	f.mu.Unlock()
 	var there, back time.Duration
@@ -134,7 +133,14 @@ func (f *fakeRedis) run(keys []string, args []any) (any, error) {
 	got := f.lua.CheckTable(-1)
 	f.lua.Pop(1)
 	var reply []any
-	got.ForEach(func(_, v lua.LValue) { reply = append(reply, int64(v.(lua.LNumber))) })
+	var numbers []int64
+	got.ForEach(func(_, v lua.LValue) { numbers = append(numbers, int64(v.(lua.LNumber))) })
+	if f.saw != nil {
+		f.saw.record(args, numbers)
+	}
+	for _, n := range numbers {
+		reply = append(reply, n)
+	}
 	return reply, nil
 }
 
