@@ -41,17 +41,18 @@ type attempt struct {
 	policy   *retrypolicy.Policy
 	observer *observer
 	req      *http.Request       // as it was sent; nil before, and where nobody observes
-	sent     time.Time           // when; set with req
+	sent     time.Duration       // when, on uptime's clock; set with req
 	verdict  retrypolicy.Verdict // set when it is over
 
 	handshake *handshake // nil where nobody needs to know
 
-	paces   []*paceTransport // the layers that are known to make it wait
-	url     *url.URL         // the caller's
-	startBy time.Duration    // on uptime's clock; zero if it may start at any time
+	retry   *retryTransport
+	url     *url.URL      // the caller's
+	startBy time.Duration // on uptime's clock; zero if it may start at any time
 
-	timer  *time.Timer             // nil before start
-	cancel context.CancelCauseFunc // nil without a timeout
+	timer   *time.Timer // nil before start
+	ticking bool
+	cancel  context.CancelCauseFunc // nil without a timeout
 }
 
 var loaded = time.Now()
@@ -85,19 +86,19 @@ func (a *attempt) bound() {
 // starts an attempt again if something above it could not know that there would
 // be a wait.
 func (a *attempt) start(req *http.Request) {
-	timeout := a.policy.AttemptTimeout()
-	switch {
-	case timeout == 0:
-	case a.timer == nil:
-		a.timer = time.AfterFunc(timeout, func() { a.cancel(&attemptTimeoutError{timeout}) })
-	default:
-		a.timer.Reset(timeout)
+	if timeout := a.policy.AttemptTimeout(); timeout > 0 {
+		if a.timer == nil {
+			a.timer = time.AfterFunc(timeout, a.expire)
+		} else {
+			a.timer.Reset(timeout)
+		}
+		a.ticking = true
 	}
 	if a.observer == nil {
 		return
 	}
 	first := a.req == nil
-	a.req, a.sent = req, time.Now()
+	a.req, a.sent = req, uptime()
 	if first {
 		a.observer.attemptStarted(a, AttemptStart{a.info, req})
 	}
@@ -108,19 +109,24 @@ func (a *attempt) start(req *http.Request) {
 // waits. A Pace layer that Retry cannot see, behind a foreign layer, is known by where
 // its request goes.
 func (a *attempt) waitsFor(t *paceTransport, req *http.Request) bool {
-	return slices.Contains(a.paces, t) ||
+	return slices.Contains(a.retry.paces, t) ||
 		a.url != nil && req.URL != nil && req.URL.Host == a.url.Host && req.URL.Path == a.url.Path
 }
 
-// hold stops the attempt's clock, while it waits for a slot or for good.
+// hold stops the attempt's clock, while it waits for a slot or for good. It is too
+// late for that once the time has come, even if the timer has not got round to it.
 func (a *attempt) hold() {
-	if a.timer != nil {
-		a.timer.Stop()
+	if a.ticking && !a.timer.Stop() {
+		a.expire()
 	}
+	a.ticking = false
 }
 
-// settle ends the attempt's timeout and says what its error means. The body of a response that came in time is
-// not cut by it; the attempt's context is released with that body.
+func (a *attempt) expire() { a.cancel(&attemptTimeoutError{a.policy.AttemptTimeout()}) }
+
+// settle ends the attempt's timeout and says what its error means. The body of a
+// response that came in time is not cut by it; the attempt's context is released with
+// that body.
 func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error) {
 	err = a.handshake.explain(err)
 	if a.cancel == nil {
@@ -145,7 +151,7 @@ func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error)
 func (a *attempt) done(resp *http.Response, err error, v retrypolicy.Verdict) {
 	a.verdict = v
 	if a.req != nil {
-		a.observer.attemptDone(a, AttemptResult{a.info, a.req, resp, err, v, time.Since(a.sent)})
+		a.observer.attemptDone(a, AttemptResult{a.info, a.req, resp, err, v, uptime() - a.sent})
 	}
 }
 
@@ -168,13 +174,26 @@ func (e *attemptTimeoutError) Is(target error) bool { return target == context.D
 // body of a 101 response stays an io.Writer.
 func releasing(body io.ReadCloser, release func()) io.ReadCloser {
 	r := &releasingBody{body, release}
-	if w, ok := body.(io.Writer); ok {
+	switch conn := body.(type) {
+	case halfCloser:
+		return struct {
+			*releasingBody
+			halfCloser
+		}{r, conn}
+	case io.Writer:
 		return struct {
 			*releasingBody
 			io.Writer
-		}{r, w}
+		}{r, conn}
 	}
 	return r
+}
+
+// A halfCloser is what the body of a 101 response may be besides an io.Writer;
+// httputil.ReverseProxy asks.
+type halfCloser interface {
+	io.Writer
+	CloseWrite() error
 }
 
 type releasingBody struct {

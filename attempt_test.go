@@ -96,6 +96,38 @@ func TestResponseThatComesAfterTheTimeoutIsClosed(t *testing.T) {
 	})
 }
 
+// A boundBody can be read as long as its request's context lives.
+type boundBody struct{ ctx context.Context }
+
+func (b boundBody) Read([]byte) (int, error) {
+	time.Sleep(time.Second)
+	if b.ctx.Err() != nil {
+		return 0, context.Cause(b.ctx)
+	}
+	return 0, io.EOF
+}
+
+func (boundBody) Close() error { return nil }
+
+// Timer and answer may come at the same moment, in either order.
+func TestAnswerAtTheTimeoutIsDeliveredOrTimedOutButNeverCut(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			base := newScript(step{answer: func(req *http.Request) (*http.Response, error) {
+				time.Sleep(time.Second)
+				return &http.Response{StatusCode: 200, Body: boundBody{req.Context()}}, nil
+			}})
+			policy := retrypolicy.Must(retrypolicy.Config{MaxAttempts: 1, AttemptTimeout: time.Second})
+			resp, err := pacedhttp.New(base, pacedhttp.Retry(policy)).RoundTrip(newRequest(t, "GET", nil))
+			if err == nil {
+				readAll(t, resp)
+			} else if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestAttemptTimeoutDoesNotCountTheWaitForASlot(t *testing.T) {
 	foreignLayer := func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) { return next.RoundTrip(req.Clone(req.Context())) })

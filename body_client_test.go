@@ -16,35 +16,66 @@ import (
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
+// A waitingCloser is a body whose Close waits for the Read under way, as that of a
+// server's request does, which proxies send on.
+type waitingCloser struct {
+	io.Reader
+	busy chan struct{}
+}
+
+func (b waitingCloser) Read(p []byte) (int, error) {
+	b.busy <- struct{}{}
+	defer func() { <-b.busy }()
+	return b.Reader.Read(p)
+}
+
+func (b waitingCloser) Close() error {
+	b.busy <- struct{}{}
+	<-b.busy
+	return nil
+}
+
 func TestSlowProducerDelaysNeitherTheRequestNorTheDeadline(t *testing.T) {
-	for _, proto := range protocols {
-		for _, buffer := range []int64{0, kib} {
-			t.Run(fmt.Sprint(proto, "/", buffer), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					began := time.Now()
-					var arrived []time.Duration
-					base := servePiped(t, proto, func(_ http.ResponseWriter, r *http.Request) {
-						arrived = append(arrived, time.Since(began))
-						io.Copy(io.Discard, r.Body)
+	bodies := map[string]func(*io.PipeReader) io.ReadCloser{
+		"Close ends a Read":    func(r *io.PipeReader) io.ReadCloser { return r },
+		"Close waits for Read": func(r *io.PipeReader) io.ReadCloser { return waitingCloser{r, make(chan struct{}, 1)} },
+	}
+	for kind, newBody := range bodies {
+		for _, proto := range protocols {
+			for _, policy := range []retrypolicy.Config{
+				{}, {ReplayBuffer: 3}, {ReplayBuffer: kib}, {AttemptTimeout: time.Minute}, {AttemptTimeout: time.Minute, ReplayBuffer: kib},
+			} {
+				name := fmt.Sprintf("%s/%s/%d/%v", kind, proto, policy.ReplayBuffer, policy.AttemptTimeout)
+				t.Run(name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						began := time.Now()
+						var arrived []time.Duration
+						base := servePiped(t, proto, func(_ http.ResponseWriter, r *http.Request) {
+							arrived = append(arrived, time.Since(began))
+							io.Copy(io.Discard, r.Body)
+						})
+						dials := countDials(base)
+						ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+						defer cancel()
+						producer, feed := io.Pipe()
+						go io.WriteString(feed, "the first bytes") // and then nothing
+						body := track(newBody(producer))
+						_, _, err := send(t, pacedhttp.New(base, pacedhttp.Retry(quick(policy))), newRequest(t, "PUT", body).WithContext(ctx))
+						if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second {
+							t.Errorf("%v after %v, want the deadline after 5s", err, took)
+						}
+						if strings.Contains(fmt.Sprint(err), "body") {
+							t.Errorf("%q blames the body", err)
+						}
+						feed.Close()
+						synctest.Wait()
+						if *dials != 1 || !slices.Equal(arrived, seconds(0)) {
+							t.Errorf("%d connections, requests at %v, want one at 0s", *dials, arrived)
+						}
+						body.wantOneClose(t)
 					})
-					dials := countDials(base)
-					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-					defer cancel()
-					producer, feed := io.Pipe()
-					go io.WriteString(feed, "the first bytes") // and then nothing, ever
-					body := track(producer)
-					rt := pacedhttp.New(base, pacedhttp.Retry(quick(retrypolicy.Config{ReplayBuffer: buffer})))
-					_, _, err := send(t, rt, newRequest(t, "PUT", body).WithContext(ctx))
-					if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second {
-						t.Errorf("%v after %v, want the deadline after 5s", err, took)
-					}
-					synctest.Wait()
-					if *dials != 1 || !slices.Equal(arrived, seconds(0)) {
-						t.Errorf("%d connections, requests at %v, want one at 0s", *dials, arrived)
-					}
-					body.wantOneClose(t)
 				})
-			})
+			}
 		}
 	}
 }

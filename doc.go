@@ -53,7 +53,8 @@
 // Transports and middlewares are safe for concurrent use and share nothing but what
 // they are given: one pacer in two chains is one quota, one
 // [retrypolicy.Budget] in two policies one budget. No layer starts a goroutine that
-// outlives the call, except one that closes a body whose Read blocks.
+// outlives the call but those that wait for somebody's body: for a Read or Close of
+// the request's that blocks, or for a compressed response that nobody wants to be cut.
 //
 // # Errors
 //

@@ -52,8 +52,8 @@ func PaceBy(pick func(*http.Request) Waiter) Middleware {
 // slot: nothing was sent. It is never retried and unwraps to Err.
 type PaceError struct{ Err error }
 
-// Error returns the Waiter's reason.
-func (e *PaceError) Error() string { return "pacedhttp: not sent: " + e.Err.Error() }
+// Error returns the Waiter's reason, without what [retrypolicy.ErrorText] leaves out.
+func (e *PaceError) Error() string { return "pacedhttp: not sent: " + retrypolicy.ErrorText(e.Err) }
 
 // Unwrap returns Err.
 func (e *PaceError) Unwrap() error { return e.Err }

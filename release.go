@@ -16,7 +16,6 @@ const (
 	releaseTime  = 100 * time.Millisecond
 )
 
-// A chunk is what one body is read into, a response's here or a request's.
 type chunk [releaseBytes]byte
 
 var chunks = sync.Pool{New: func() any { return new(chunk) }}

@@ -329,6 +329,9 @@ func TestSwitchedProtocolKeepsItsWriter(t *testing.T) {
 				if !ok {
 					t.Fatalf("the body of a 101 is a %T, which is no io.Writer", resp.Body)
 				}
+				if _, ok := resp.Body.(interface{ CloseWrite() error }); !ok {
+					t.Errorf("the body of a 101 is a %T, which has lost net/http's CloseWrite", resp.Body)
+				}
 				time.Sleep(time.Hour) // much longer than the attempt may take
 				io.WriteString(conn, "hello\n")
 				if got := readAll(t, resp); got != "hello\n" {

@@ -164,7 +164,7 @@ func FuzzReplay(f *testing.F) {
 			}
 			resp, err := rt.RoundTrip(req)
 			background.Wait()
-			synctest.Wait()
+			time.Sleep(time.Hour) // for reads of the body that nobody waits for
 
 			for i, r := range readings {
 				seen := r.seen.String()

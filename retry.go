@@ -28,8 +28,12 @@ import (
 // ReplayBuffer; or if nothing of it was read. The base transport may close the
 // caller's body after RoundTrip has returned, like any other transport. When the
 // context ends, the body is closed even while it is being read: a producer that blocks
-// does not delay the end of the call, provided that Close ends a Read, as it does for
-// pipes, files and connections.
+// does not delay the end of the call. Where ContentLength is known the last bytes are
+// sent once the body has ended there, so that no server takes for whole what is not.
+//
+// A layer below Retry sees one attempt at a time: hedging belongs above it or below
+// Pace. A response's Close must end a Read under way, as net/http's does; only
+// that bounds the time of draining.
 func Retry(p *retrypolicy.Policy) Middleware {
 	if p == nil {
 		p = retrypolicy.Default()
@@ -119,7 +123,7 @@ func (c *call) attempt(n int, delay time.Duration) (*attempt, *http.Response, er
 		info:     AttemptInfo{Number: n, Previous: delay},
 		policy:   c.policy,
 		observer: c.observer,
-		paces:    c.paces,
+		retry:    c.retryTransport,
 		url:      c.req.URL,
 	}
 	if d := c.policy.MaxElapsed(); n > 1 && d > 0 {

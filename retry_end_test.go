@@ -339,10 +339,15 @@ func TestErrorTextsHoldNoSecrets(t *testing.T) {
 		"the URL in a text":       {err: errors.New("proxy refused " + secretURL)},
 		"a header's value":        {err: errors.New("net/http: invalid header field value for \"Authorization\"")},
 		"a response's header":     {status: 503, header: header("Set-Cookie", "session=hunter2")},
+		"what a Waiter says":      {status: 429, header: header("Waiter", "fails")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := pacedhttp.New(newScript(step), pacedhttp.Retry(policyOf(2, time.Second)))
+				quota := waiterFunc(func(context.Context) error { return nil })
+				if step.header.Get("Waiter") == "fails" {
+					quota = func(context.Context) error { return &url.Error{Op: "Get", URL: secretURL, Err: errLost} }
+				}
+				rt := pacedhttp.New(newScript(step), pacedhttp.Retry(policyOf(2, time.Second)), pacedhttp.Pace(quota))
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(time.Second/2, cancel) // so that a response ends in an error too
 				req := newRequestTo(t, "GET", secretURL, nil).WithContext(ctx)

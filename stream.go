@@ -4,17 +4,22 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
+
+// pieceBytes is the most that is read at a time. net/http asks for no more.
+const pieceBytes = 32 << 10
 
 // A stream is a body that attempts read one after the other. What is read is kept
 // as it is read, up to a bound, so a later attempt gets the kept bytes and then the
 // rest. Nothing is ever read ahead.
 //
-// A read of the body may block for ever. No lock is held meanwhile, and what can be
-// kept is read by a goroutine: neither the next attempt, nor Close, nor the end of an
-// attempt's context waits for it. What such a read brings after its attempt was cut
-// off is kept for the next one.
+// A read of the body may block for ever, so a goroutine makes it, without a lock:
+// neither the next attempt, nor Close, nor the end of an attempt's context waits for
+// it. What such a read brings after its attempt was cut off is kept for the next one.
+// The copies that GetBody gives serve one attempt each, are in memory as a rule, and
+// are read without that detour.
 type stream struct {
 	body   io.ReadCloser // the caller's, or a copy from GetBody
 	length int64         // Content-Length; 0 or less if unknown
@@ -22,7 +27,7 @@ type stream struct {
 
 	mu      sync.Mutex
 	changed sync.Cond // a read ended, or readers were closed or cut off
-	kept    []byte    // the first bytes, unless they grew past the buffer
+	kept    []byte    // all that was read or, past the buffer, what was read last
 	read    int64     // bytes read so far; written by the read under way only
 	end     error     // how the body ended
 	asking  int       // size of the read under way; 0 if there is none
@@ -31,6 +36,7 @@ type stream struct {
 	held    bool      // for another attempt: it must stay replayable
 	retired bool      // there will be no other attempt
 	closed  bool      // body.Close was called
+	isCopy  bool      // of a single attempt
 
 	unwatch func() bool // the end of the current attempt's context
 }
@@ -44,7 +50,7 @@ func newStream(body io.ReadCloser, length, buffer int64) *stream {
 // newCopy returns the stream of a body that serves a single attempt.
 func newCopy(body io.ReadCloser, length int64) *stream {
 	s := newStream(body, length, 0)
-	s.retired = true
+	s.retired, s.isCopy = true, true
 	return s
 }
 
@@ -56,7 +62,7 @@ func (s *stream) reader(ctx context.Context) *bodyReader {
 	s.cutOff()
 	b := &bodyReader{stream: s, attempt: s.attempt}
 	b.begin()
-	s.unwatch = context.AfterFunc(ctx, b.abandon)
+	s.unwatch = context.AfterFunc(ctx, func() { b.abandon(context.Cause(ctx)) })
 	return b
 }
 
@@ -125,34 +131,50 @@ func (s *stream) closeBody() {
 	_ = s.body.Close() // the caller's body; nobody is left to tell
 }
 
-// keepMore has at most n bytes read that can all be kept. It needs s.mu. The goroutine
-// ends with its read of the body.
-func (s *stream) keepMore(n int) {
-	n = int(min(int64(n), s.buffer-s.read, int64(len(chunk{})))) // more would look as if it overflowed
+// readOn has up to n more bytes of the body read by a goroutine, which ends with that
+// read. It needs s.mu.
+func (s *stream) readOn(n int) {
+	n = min(n, pieceBytes)
+	if room := s.buffer - s.read; room > 0 {
+		n = int(min(int64(n), room)) // more would look as if it overflowed
+	}
+	if s.read > s.buffer {
+		s.kept = s.kept[:0]
+	}
+	s.kept = slices.Grow(s.kept, n)
 	s.asking = n
 	go func() {
-		buf := chunks.Get().(*chunk)
-		defer chunks.Put(buf)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.readMore(buf[:n])
+		defer func() {
+			if v := recover(); v != nil {
+				s.asking, s.end = 0, bodyPanic{v} // for whoever reads
+				s.changed.Broadcast()
+			}
+		}()
+		if s.closed { // before the read began
+			s.asking = 0
+			return
+		}
+		had := len(s.kept)
+		n, _ := s.readInto(s.kept[had:][:n])
+		s.kept = s.kept[:had+n]
+		if s.read > s.buffer {
+			s.kept = s.kept[had:]
+		}
 	}()
 }
 
-// readMore reads from the body into p and keeps what it got. It needs s.mu, which
-// is given up while the body is read.
-func (s *stream) readMore(p []byte) (int, error) {
+// readInto reads from the body into p. It needs s.mu, which is given up while the
+// body is read.
+func (s *stream) readInto(p []byte) (int, error) {
 	s.asking = len(p)
 	n, err := s.fetch(p)
 	if s.length > 0 {
 		n, err = s.checkLength(n, err)
 	}
 	s.asking = 0
-	if s.read += int64(n); s.read <= s.buffer {
-		s.kept = append(s.kept, p[:n]...)
-	} else {
-		s.kept = nil
-	}
+	s.read += int64(n)
 	s.end = err
 	s.changed.Broadcast()
 	return n, err
@@ -217,23 +239,24 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 			return 0, nil
 		}
 		b.begin()
-		switch {
-		case b.offset < int64(len(s.kept)):
-			n := copy(p, s.kept[b.offset:])
+		switch gone := s.read - int64(len(s.kept)); {
+		case b.offset < gone:
+			return 0, b.finish(errNotReplayable) // another reader took it past the buffer
+		case b.offset < s.read:
+			n := copy(p, s.kept[b.offset-gone:])
 			b.offset += int64(n)
 			return n, nil
-		case b.offset < s.read:
-			return 0, b.finish(errNotReplayable) // another reader took it past the buffer
 		case s.end != nil:
+			if p, ok := s.end.(bodyPanic); ok {
+				panic(p.value)
+			}
 			return 0, b.finish(s.end)
 		case s.closed:
 			return 0, b.finish(errCutOff)
 		case s.asking > 0, s.held && s.read == s.buffer:
 			s.changed.Wait() // for bytes, which are those of all readers, or to be cut off
-		case s.read < s.buffer:
-			s.keepMore(len(p))
-		default:
-			n, err := s.readMore(p)
+		case s.isCopy:
+			n, err := s.readInto(p)
 			if b.attempt != s.attempt || b.end != nil {
 				continue // closed or cut off meanwhile
 			}
@@ -242,6 +265,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 				b.finish(err)
 			}
 			return n, err
+		default:
+			s.readOn(len(p))
 		}
 	}
 }
@@ -257,15 +282,18 @@ func (b *bodyReader) Close() error {
 	return nil
 }
 
-// abandon cuts b's attempt off, since its context has ended. net/http may not return
-// before a read that blocks has ended, so a body that no attempt can have any more is
-// closed, which ends the read of a pipe, a file or a connection.
-func (b *bodyReader) abandon() {
+// abandon cuts b's attempt off, since its context has ended: net/http may not return
+// before a read that blocks has ended. A body that no attempt can have any more is
+// closed, which may end the goroutine that reads it.
+func (b *bodyReader) abandon(cause error) {
 	s := b.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.attempt != s.attempt {
 		return
+	}
+	if b.end == nil {
+		b.end = cause
 	}
 	s.cutOff()
 	if s.retired || !s.canReplay() {
@@ -288,6 +316,11 @@ func (b *bodyReader) again() (io.ReadCloser, error) {
 	}
 	return &bodyReader{stream: s, attempt: s.attempt}, nil
 }
+
+// A bodyPanic is the end of a body whose Read panicked.
+type bodyPanic struct{ value any }
+
+func (p bodyPanic) Error() string { return fmt.Sprint("panic: ", p.value) }
 
 // finish ends b with err, once, and returns err. It needs s.mu, and gives it up if
 // b was the last to want the body.

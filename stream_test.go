@@ -1,6 +1,7 @@
 package pacedhttp
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -14,7 +15,7 @@ func TestEndOfAnEarlierAttemptsContextComesTooLateForTheNext(t *testing.T) {
 	s := newStream(io.NopCloser(strings.NewReader("order")), 0, 10)
 	earlier := s.reader(t.Context())
 	current := s.reader(t.Context())
-	earlier.abandon() // which a goroutine of the context's may call at any time
+	earlier.abandon(context.Canceled) // which a goroutine of the context's may call at any time
 	if b, err := io.ReadAll(current); string(b) != "order" || err != nil {
 		t.Errorf("the current attempt read %q, %v", b, err)
 	}
@@ -22,35 +23,90 @@ func TestEndOfAnEarlierAttemptsContextComesTooLateForTheNext(t *testing.T) {
 }
 
 func TestBlockedReadEndsWithItsReaderOrItsAttempt(t *testing.T) {
-	for name, end := range map[string]func(*bodyReader){
-		"closed":    func(b *bodyReader) { b.Close() },
-		"abandoned": func(b *bodyReader) { b.abandon() },
-		"cut off":   func(b *bodyReader) { b.stream.close() },
+	for name, tc := range map[string]struct {
+		end  func(*bodyReader)
+		want error
+	}{
+		"closed":    {func(b *bodyReader) { b.Close() }, errCutOff},
+		"cut off":   {func(b *bodyReader) { b.stream.close() }, errCutOff},
+		"abandoned": {func(b *bodyReader) { b.abandon(context.DeadlineExceeded) }, context.DeadlineExceeded},
 	} {
-		for kind, buffer := range map[string]int64{"kept": 10, "not kept": 0} {
-			if name == "closed" && buffer == 0 {
-				continue // it ends with the body's own read, for which Close may not wait
-			}
+		for kind, buffer := range map[string]int64{"kept": 10, "past the buffer": 3, "not kept": 0} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					body, feed := io.Pipe()
-					s := newStream(body, 0, buffer)
+					s := newStream(patient{body}, 0, buffer)
 					b := s.reader(t.Context())
+					go io.WriteString(feed, "an o") // and then nothing
+					if _, err := io.ReadFull(b, make([]byte, 4)); err != nil {
+						t.Fatal(err)
+					}
 					var err error
 					ended := false
 					go func() { _, err = b.Read(make([]byte, 10)); ended = true }()
 					synctest.Wait()
-					end(b)
+					tc.end(b)
 					synctest.Wait()
-					if !ended || !errors.Is(err, errCutOff) {
-						t.Errorf("the read has ended: %v, with %v", ended, err)
+					if !ended || !errors.Is(err, tc.want) {
+						t.Errorf("the read has ended: %v, with %v, want %v", ended, err, tc.want)
 					}
-					feed.Close()
 					s.close()
+					feed.Close()
 				})
 			})
 		}
 	}
+}
+
+// A patient body is one whose Close does not end a Read, like that of a server's
+// request.
+type patient struct{ io.Reader }
+
+func (patient) Close() error { return nil }
+
+func TestPanicOfABodyReachesItsReader(t *testing.T) {
+	for kind, buffer := range map[string]int64{"kept": 10, "not kept": 0} {
+		t.Run(kind, func(t *testing.T) {
+			s := newStream(patient{panicking{}}, 0, buffer)
+			defer s.close()
+			defer func() {
+				if v := recover(); v != "broken" {
+					t.Errorf("recovered %v", v)
+				}
+			}()
+			s.reader(t.Context()).Read(make([]byte, 10))
+			t.Error("no panic")
+		})
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("broken") }
+
+func TestReadersPastTheBufferShareWhatIsThere(t *testing.T) {
+	s := newStream(patient{strings.NewReader("an order")}, 0, 3)
+	b := s.reader(t.Context())
+	again, err := b.again()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, 5)
+	for _, r := range []io.Reader{b, again} {
+		if _, err := io.ReadFull(r, p[:3]); string(p[:3]) != "an " || err != nil {
+			t.Errorf("read %q, %v", p[:3], err)
+		}
+	}
+	for _, r := range []io.Reader{b, again} {
+		if _, err := io.ReadFull(r, p); string(p) != "order" || err != nil {
+			t.Errorf("read %q, %v", p, err)
+		}
+	}
+	late := &bodyReader{stream: s, attempt: s.attempt}
+	if n, err := late.Read(p); n != 0 || !errors.Is(err, errNotReplayable) {
+		t.Errorf("a late reader got %d bytes, %v", n, err)
+	}
+	s.close()
 }
 
 func TestGetBodyFailsOnceTheBodyIsNotReplayable(t *testing.T) {

@@ -139,10 +139,17 @@ func describe(err error) string {
 var (
 	userInfo = regexp.MustCompile(`//[^/?#\s"]*@`)
 	query    = regexp.MustCompile(`(//[^?#\s"]*)[?#][^\s"]*`)
+
+	// What net/http says before it quotes a header's value, a line of a response or a
+	// path with its query.
+	quoting = regexp.MustCompile(`(bad Content-Length|invalid empty Content-Length|multiple Content-Length headers; got|` +
+		`(?:unsupported|too many) transfer encodings?:|malformed HTTP (?:response|status code|version)|` +
+		`bad trailer key|invalid request :path) .*`)
 )
 
-// scrub takes user information, queries and fragments out of the URLs in text, for
-// the errors that describe knows nothing of.
+// scrub takes user information, queries and fragments out of the URLs in text, and
+// what net/http quotes, for the errors that describe knows nothing of.
 func scrub(text string) string {
+	text = quoting.ReplaceAllString(text, "$1")
 	return query.ReplaceAllString(userInfo.ReplaceAllString(text, "//"), "$1")
 }

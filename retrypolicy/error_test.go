@@ -47,6 +47,7 @@ func TestErrorTextAlone(t *testing.T) {
 		{nil, "no error"},
 		{errBoom, "boom"},
 		{&url.Error{Op: "Get", URL: "http://u:p@h.test/?q=1", Err: errBoom}, "Get: boom"},
+		{errors.New(`http2: invalid request :path "files?q=1" from URL.Opaque = "files"`), "http2: invalid request :path"},
 	} {
 		if got := ErrorText(c.err); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
@@ -90,6 +91,14 @@ func TestErrorTextOfRealErrorsHoldsNoSecret(t *testing.T) {
 		"refused":            closedPort,
 		"EOF":                answer(""),
 		"header line":        answer("HTTP/1.1 200 OK\r\nSet-Cookie hunter2\r\n\r\n"),
+		"Content-Length":     answer("HTTP/1.1 200 OK\r\nContent-Length: hunter2\r\n\r\n"),
+		"two lengths":        answer("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: hunter2\r\n\r\n"),
+		"Transfer-Encoding":  answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: hunter2\r\n\r\n"),
+		"encodings":          answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: hunter2\r\n\r\n"),
+		"trailer":            answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: hunter2, Content-Length\r\n\r\n"),
+		"status line":        answer("hunter2\r\n\r\n"),
+		"status code":        answer("HTTP/1.1 hunter2\r\n\r\n"),
+		"version":            answer("HTTP/hunter2 200 OK\r\n\r\n"),
 		"Location":           answer("HTTP/1.1 302 Found\r\nLocation: http://[::1/?q=hunter2\r\nContent-Length: 0\r\n\r\n"),
 		"Location, relative": answer("HTTP/1.1 302 Found\r\nLocation: /%zz?q=hunter2\r\nContent-Length: 0\r\n\r\n"),
 		"Location, scheme":   answer("HTTP/1.1 302 Found\r\nLocation: gopher://hunter2@h.test/?q=hunter2\r\nContent-Length: 0\r\n\r\n"),
