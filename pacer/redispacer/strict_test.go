@@ -30,7 +30,7 @@ func TestStrictWindowsAcrossProcesses(t *testing.T) {
 		{"leases", contest{job: job{Limit: quota, Lease: 8}}},
 		{"clocks an hour apart", contest{job: job{Limit: quota, Ahead: time.Hour}}},
 		{"200 ms of latency", contest{job: job{Limit: quota}, latency: 200 * ms}},
-		{"server killed and restarted", contest{job: job{Limit: quota, Run: 5 * time.Second}, crash: true}},
+		{"server killed and restarted", contest{job: job{Limit: quota, Run: 4 * time.Second}, crash: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
