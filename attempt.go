@@ -124,10 +124,10 @@ func (a *attempt) hold() {
 
 func (a *attempt) expire() { a.cancel(&attemptTimeoutError{a.policy.AttemptTimeout()}) }
 
-// settle ends the attempt's timeout and says what its error means. The body of a
-// response that came in time is not cut by it; the attempt's context is released with
-// that body.
-func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error) {
+// settle ends the attempt's timeout and says what its error means. A response that
+// came in time is not cut by it, nor is what is still to be sent of the request: the
+// attempt's context is released when both bodies are done with.
+func (a *attempt) settle(body *replay, resp *http.Response, err error) (*http.Response, error) {
 	err = a.handshake.explain(err)
 	if a.cancel == nil {
 		return resp, err
@@ -139,11 +139,15 @@ func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error)
 		}
 		return nil, timeout
 	}
-	if err != nil || resp.Body == http.NoBody {
+	if err != nil {
 		a.cancel(nil)
-		return resp, err
+		return nil, err
 	}
-	resp.Body = releasing(resp.Body, func() { a.cancel(nil) })
+	if resp.Body == http.NoBody {
+		body.whenSent(func() { a.cancel(nil) })
+		return resp, nil
+	}
+	resp.Body = releasing(resp.Body, func() { body.whenSent(func() { a.cancel(nil) }) })
 	return resp, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -94,6 +95,34 @@ func TestResponseThatComesAfterTheTimeoutIsClosed(t *testing.T) {
 		}
 		body.wantClosedOnce(t)
 	})
+}
+
+// A server may answer in full and read on.
+func TestAttemptsContextLivesUntilItsBodyIsSent(t *testing.T) {
+	for name, body := range map[string]func() io.Reader{
+		"GetBody": func() io.Reader { return strings.NewReader("order") },
+		"stream":  func() io.Reader { return trackString("order") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent *http.Request
+			base := newScript(step{answer: func(req *http.Request) (*http.Response, error) {
+				sent = req
+				return &http.Response{StatusCode: 202, Body: io.NopCloser(strings.NewReader("fine"))}, nil
+			}})
+			if status, _, err := send(t, pacedhttp.New(base, timed(time.Hour)), newRequest(t, "PUT", body())); status != 202 || err != nil {
+				t.Fatal(status, err)
+			}
+			if err := sent.Context().Err(); err != nil {
+				t.Errorf("%v while the request is being sent", err)
+			}
+			if b, err := io.ReadAll(sent.Body); string(b) != "order" || err != nil {
+				t.Errorf("sent %q, %v", b, err)
+			}
+			if sent.Body.Close(); sent.Context().Err() == nil {
+				t.Error("the context was not released with the body")
+			}
+		})
+	}
 }
 
 // A boundBody can be read as long as its request's context lives.

@@ -108,3 +108,12 @@ func (r *replay) retire() {
 		r.stream.retire()
 	}
 }
+
+// whenSent calls f when the current attempt has no more use for the body.
+func (r *replay) whenSent(f func()) {
+	if r == nil {
+		f()
+		return
+	}
+	r.stream.whenUnread(f)
+}

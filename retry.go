@@ -136,7 +136,8 @@ func (c *call) attempt(n int, delay time.Duration) (*attempt, *http.Response, er
 	if len(c.paces) == 0 {
 		a.start(out)
 	}
-	resp, err := a.settle(exchange(c.next, out))
+	resp, err := exchange(c.next, out)
+	resp, err = a.settle(c.body, resp, err)
 	if resp != nil && resp.Request == nil {
 		resp.Request = out
 	}

@@ -39,6 +39,7 @@ type stream struct {
 	isCopy  bool      // of a single attempt
 
 	unwatch func() bool // the end of the current attempt's context
+	unread  func()      // called when the current attempt's readers have finished
 }
 
 func newStream(body io.ReadCloser, length, buffer int64) *stream {
@@ -87,12 +88,32 @@ func (s *stream) hold() bool {
 	return s.held
 }
 
+// whenUnread calls f, which must not wait for anything, when the current attempt's
+// readers have finished. One f at a time is kept.
+func (s *stream) whenUnread(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unread = f
+	if s.open == 0 {
+		s.allFinished()
+	}
+}
+
+// allFinished needs s.mu.
+func (s *stream) allFinished() {
+	if f := s.unread; f != nil {
+		s.unread = nil
+		f()
+	}
+}
+
 // cutOff needs s.mu.
 func (s *stream) cutOff() {
 	s.attempt++
 	s.open = 0
 	s.held = false
 	s.unwatch()
+	s.allFinished()
 	s.changed.Broadcast()
 }
 
@@ -331,8 +352,11 @@ func (b *bodyReader) finish(err error) error {
 	}
 	b.end = err
 	if b.begun && b.attempt == s.attempt {
-		if s.open--; s.open == 0 && s.retired {
-			s.closeBody()
+		if s.open--; s.open == 0 {
+			s.allFinished()
+			if s.retired {
+				s.closeBody()
+			}
 		}
 	}
 	return err
