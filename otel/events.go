@@ -104,7 +104,7 @@ func (c *call) attemptStarted(_ context.Context, i pacedhttp.AttemptStart) {
 func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unused, c.unsent = slotWait{}, 0 // of an attempt that ended above the Attempt layer
+	c.unsent = 0 // of an attempt that ended above the Attempt layer
 	c.backoffs++
 	c.delayed += i.Delay
 	c.backoffEnd = time.Now().Add(i.Delay)

@@ -346,6 +346,9 @@ func TestRetryDelayIsCutShortWithItsCall(t *testing.T) {
 		if got := histogram[int64](t, rec, "pacedhttp.call.retries")[0].Sum; got != 1 {
 			t.Errorf("retries = %v, want 1", got)
 		}
+		if got := denials(t, rec); len(got) != 0 { // the caller denied himself the retry
+			t.Errorf("denials %v, want none", got)
+		}
 		wantEnd(t, rec.calls(t, 1)[0], "")
 	})
 }

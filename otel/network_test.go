@@ -105,6 +105,33 @@ func TestCallersClientTraceStillSeesTheConnection(t *testing.T) {
 	}
 }
 
+// TestPeerThatSpeaksIPv4IsShownSo is for connections, other than those of package net,
+// that tell the address of a dual-stack socket as it is.
+func TestPeerThatSpeaksIPv4IsShownSo(t *testing.T) {
+	rec := record(t)
+	base := roundTripper(func(req *http.Request) (*http.Response, error) {
+		httptrace.ContextClientTrace(req.Context()).GotConn(httptrace.GotConnInfo{Conn: mappedConn{}})
+		return answering(200).RoundTrip(req)
+	})
+	get(t, rec.Attempt(base), "http://example.com/")
+	span := rec.attempts(t, 1)[0]
+	if got := value(span, "network.peer.address").AsString(); got != "192.0.2.1" {
+		t.Errorf("peer = %q, want 192.0.2.1", got)
+	}
+	if got := value(span, "network.peer.port").AsInt64(); got != 443 {
+		t.Errorf("port = %d, want 443", got)
+	}
+}
+
+type mappedConn struct{ net.Conn }
+
+func (mappedConn) RemoteAddr() net.Addr { return mappedAddr{} }
+
+type mappedAddr struct{}
+
+func (mappedAddr) Network() string { return "tcp" }
+func (mappedAddr) String() string  { return "[::ffff:192.0.2.1]:443" }
+
 func TestPeerOfUnixSocket(t *testing.T) {
 	rec := record(t)
 	dir := t.TempDir()

@@ -3,6 +3,7 @@ package otelpacedhttp_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -81,6 +82,20 @@ func resendCounts(t *testing.T, spans []sdktrace.ReadOnlySpan) []int64 {
 // Attempt layer, not that a Retry layer meant to send one, and how often it did.
 func TestSendsAreCountedWhereTheyAreMade(t *testing.T) {
 	noToken := pacedhttp.Prepare(func(*http.Request, pacedhttp.AttemptInfo) error { return errors.New("no token") })
+	noSecondToken := pacedhttp.Prepare(func(_ *http.Request, a pacedhttp.AttemptInfo) error {
+		if a.Number == 2 {
+			return errors.New("no token")
+		}
+		return nil
+	})
+	lostSecond := func(next http.RoundTripper) http.RoundTripper { // above the Attempt layer
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			if a, _ := pacedhttp.AttemptFromContext(req.Context()); a.Number == 2 {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return next.RoundTrip(req)
+		})
+	}
 	free := pacedhttp.Pace(pacer.Burst(1000, time.Second))
 	for _, tt := range []struct {
 		name    string
@@ -92,6 +107,12 @@ func TestSendsAreCountedWhereTheyAreMade(t *testing.T) {
 		{"a token that cannot be had", func(r *recorder) []pacedhttp.Middleware {
 			return []pacedhttp.Middleware{toBackup(r), pacedhttp.Retry(patient()), noToken}
 		}, []int{200}, []int64{0}, 0},
+		{"a second token that cannot be had", func(r *recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{toBackup(r), pacedhttp.Retry(patient()), noSecondToken}
+		}, []int{503}, []int64{0, 1}, 0},
+		{"a retry that is lost above", func(*recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{pacedhttp.Retry(patient()), lostSecond, hedge}
+		}, []int{503, 503, 200}, []int64{0, 1, 2, 3}, 1},
 		{"the second of two pacers refuses", func(r *recorder) []pacedhttp.Middleware {
 			return []pacedhttp.Middleware{toBackup(r), pacedhttp.Retry(patient()), free, pacedhttp.Pace(granting(0))}
 		}, []int{200}, []int64{0}, 0},
@@ -181,6 +202,36 @@ func TestWaitBelongsToTheAttemptItWasFor(t *testing.T) {
 	}
 }
 
+// TestWaitOfACallWithinAnAttemptIsItsOwn covers a token that is fetched by a paced chain
+// with a Call layer, and a Call layer below Retry.
+func TestWaitOfACallWithinAnAttemptIsItsOwn(t *testing.T) {
+	slow := func(d time.Duration) pacedhttp.Middleware {
+		return pacedhttp.Pace(waiter(func(context.Context) error { time.Sleep(d); return nil }))
+	}
+	for name, layers := range map[string]func(*recorder) []pacedhttp.Middleware{
+		"token": func(r *recorder) []pacedhttp.Middleware {
+			tokens := pacedhttp.New(answering(200), r.Call, slow(time.Minute), r.Attempt)
+			return []pacedhttp.Middleware{r.Call, pacedhttp.Retry(nil), slow(time.Hour), pacedhttp.Prepare(func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+				getContext(t, req.Context(), tokens, "http://tokens.example.com/")
+				return nil
+			})}
+		},
+		"below Retry": func(r *recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{pacedhttp.Retry(nil), r.Call, slow(time.Minute)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rec := record(t)
+				get(t, pacedhttp.New(answering(200), append(layers(rec), rec.Attempt)...), "http://example.com/")
+				if got := value(rec.ended(trace.SpanKindClient)[0], "pacedhttp.pacing.wait.duration").AsInterface(); got != 60.0 {
+					t.Errorf("wait = %v, want 60", got)
+				}
+			})
+		})
+	}
+}
+
 // chain is several middlewares as one.
 func chain(mw ...pacedhttp.Middleware) pacedhttp.Middleware {
 	return func(next http.RoundTripper) http.RoundTripper { return pacedhttp.New(next, mw...) }
@@ -259,5 +310,24 @@ func TestRedirectOfABaseThatNamesNoRequestIsCounted(t *testing.T) {
 				t.Errorf("resend counts %v, want [0 1 2]", seen)
 			}
 		})
+	}
+}
+
+// TestResendCountBetweenTheLayers is that of the send which is about to be made.
+func TestResendCountBetweenTheLayers(t *testing.T) {
+	rec := record(t)
+	var between, within []int
+	tokens := pacedhttp.New(roundTripper(func(req *http.Request) (*http.Response, error) {
+		within = append(within, otelpacedhttp.ResendCount(req.Context()))
+		return answering(200).RoundTrip(req)
+	}), rec.Call)
+	prepare := pacedhttp.Prepare(func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+		between = append(between, otelpacedhttp.ResendCount(req.Context()))
+		getContext(t, req.Context(), tokens, "http://tokens.example.com/")
+		return nil
+	})
+	get(t, pacedhttp.New(answering(503, 200), rec.Call, pacedhttp.Retry(patient()), prepare, rec.Attempt), "http://example.com/")
+	if !slices.Equal(between, []int{0, 1}) || !slices.Equal(within, []int{0, 0}) {
+		t.Errorf("resend counts %v, and %v for tokens; want [0 1] and [0 0]", between, within)
 	}
 }
