@@ -112,7 +112,7 @@ func (i *Instrumentation) spanName(req *http.Request, method string) (name, temp
 func (s *send) known(req *http.Request, original string, wait slotWait) (name string, attrs []attribute.KeyValue) {
 	name, template := s.tel.spanName(req, s.method)
 	captured := s.tel.cfg.requestHeaders
-	attrs = make([]attribute.KeyValue, 0, 8+len(captured))
+	attrs = make([]attribute.KeyValue, 0, 6+len(captured))
 	attrs = append(attrs, semconv.HTTPRequestMethodKey.String(s.method))
 	if s.method != original {
 		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(original))

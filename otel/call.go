@@ -102,7 +102,7 @@ func (i *Instrumentation) beginCall(req *http.Request) *call {
 		Context: req.Context(),
 		tel:     i,
 		span:    noop.Span{},
-		server:  i.serverOf(req),
+		server:  i.servers.get(originOf(req)),
 		hops:    hopsBefore(req),
 		began:   time.Now(),
 	}
@@ -157,7 +157,7 @@ func (c *call) emptyQueue() {
 }
 
 func (c *call) attributes(o outcome) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 6)
+	attrs := make([]attribute.KeyValue, 0, 3)
 	if n := c.counted().sends; n > 0 {
 		attrs = append(attrs, keyAttempts.Int(n))
 	}

@@ -35,7 +35,7 @@ func (c *call) slotRequested(ctx context.Context, i pacedhttp.SlotInfo) {
 	if !m.queued.Enabled(ctx) {
 		return
 	}
-	server := c.tel.serverOf(i.Request)
+	server := c.serverOf(i.Request)
 	m.queued.Add(ctx, 1, server.queue.add...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,7 +50,7 @@ func (c *call) slotAcquired(ctx context.Context, i pacedhttp.SlotInfo) {
 	c.leaveQueue(ctx, i, true)
 	m := &c.tel.metrics
 	if m.timeInQueue.Enabled(ctx) {
-		m.timeInQueue.Record(ctx, i.Waited.Seconds(), c.tel.serverOf(i.Request).acquired.record...)
+		m.timeInQueue.Record(ctx, i.Waited.Seconds(), c.serverOf(i.Request).acquired.record...)
 	}
 }
 
@@ -86,7 +86,7 @@ func (c *call) leaveQueue(ctx context.Context, i pacedhttp.SlotInfo, acquired bo
 
 	// A provider that came while the request waited did not see it come.
 	if counted {
-		c.tel.metrics.queued.Add(ctx, -1, c.tel.serverOf(i.Request).queue.add...)
+		c.tel.metrics.queued.Add(ctx, -1, c.serverOf(i.Request).queue.add...)
 	}
 }
 

@@ -75,4 +75,11 @@ func newServer(o origin) *server {
 	}
 }
 
-func (i *Instrumentation) serverOf(req *http.Request) *server { return i.servers.get(originOf(req)) }
+// serverOf returns the server of a request below the call, nearly always the call's own.
+func (c *call) serverOf(req *http.Request) *server {
+	o := originOf(req)
+	if o == c.server.origin {
+		return c.server
+	}
+	return c.tel.servers.get(o)
+}
