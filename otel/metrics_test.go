@@ -186,6 +186,30 @@ func TestQueuedComesDownWhateverHappens(t *testing.T) {
 	})
 }
 
+// TestWaitIsForTheServerThatTheRequestGoesTo is a fallback that is paced too.
+func TestWaitIsForTheServerThatTheRequestGoesTo(t *testing.T) {
+	rec := record(t)
+	pace := pacedhttp.Pace(pacer.Burst(10, time.Second))
+	backup := pacedhttp.New(answering(200), pace, rec.Attempt)
+	fallback := pacedhttp.Fallback(func(req *http.Request, _ *http.Response, _ error) (*http.Response, error) {
+		return backup.RoundTrip(newRequest(t, req.Context(), http.MethodGet, "http://backup.example.com/"))
+	})
+	get(t, pacedhttp.New(answering(500), rec.Call, fallback, pace, rec.Attempt), "http://example.com/")
+	waits := map[string]uint64{}
+	for _, p := range histogram[float64](t, rec, "pacedhttp.pacing.request.time_in_queue") {
+		host, _ := p.Attributes.Value("server.address")
+		waits[host.AsString()] = p.Count
+	}
+	if len(waits) != 2 || waits["example.com"] != 1 || waits["backup.example.com"] != 1 {
+		t.Errorf("waits %v, want one for each server", waits)
+	}
+	for _, p := range rec.metrics(t)["pacedhttp.pacing.request.queued"].Data.(metricdata.Sum[int64]).DataPoints {
+		if p.Value != 0 {
+			t.Errorf("queued %v, want none", p)
+		}
+	}
+}
+
 // TestRetryThatThePacerRefusesIsDenied tells it from a failure that no retry would mend,
 // and from a call that was not sent at all.
 func TestRetryThatThePacerRefusesIsDenied(t *testing.T) {
