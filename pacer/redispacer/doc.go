@@ -53,12 +53,13 @@
 // A restart without persistence, FLUSHALL, an eviction or a failover to a replica that
 // lags behind lose the last starts. A process that took part knows what it was granted, so
 // with its next round trip the loss is noticed by the script, for all. Nobody then starts
-// until the newest start known of is two of the longest Periods past (5 s at most), and for
-// one Period more starts are evenly spaced: no stampede. For Periods up to 2.5 s windows
-// hold, unless others had reserved more than a Period further ahead. For longer ones a
-// window across the loss may hold up to twice Calls: persist the state (appendonly yes) if
-// that is too many. A process that took no part in the last windows notices nothing and
-// begins as on a new quota, until another asks.
+// for one of the longest Periods, counted from the newest start that is known of or from
+// then (5 s at most), and for one Period more starts are evenly spaced: no stampede, and for
+// Periods up to 4 s windows hold. What other processes have reserved is void as soon as
+// they hear of it: if they reach Redis, before any start more than 100 ms after the loss. For
+// longer Periods a window across the loss may hold up to twice Calls: persist the state
+// (appendonly yes) if that is too many. A process that took no part in the last windows
+// notices nothing and begins as on a new quota, until another asks.
 //
 // State needs no cleaning up: its key expires two of the longest Periods after the last
 // start. It should not be evicted before: set maxmemory-policy to noeviction, or leave room.

@@ -174,3 +174,33 @@ func TestCanceledWaiterCostsNothing(t *testing.T) {
 		})
 	}
 }
+
+// A caller with a deadline may have asked before one ahead of it, whose place then has the
+// earlier start.
+func TestDeadlineRefusesWhoseStartWentToAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		starts(t, p, 1)
+		began := time.Now()
+		f.delay = func(call int) (time.Duration, time.Duration) {
+			if call == 1 {
+				return 10 * ms, 0
+			}
+			return 0, 0
+		}
+		ahead := callAfter(t.Context(), p)
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*ms)
+		defer cancel()
+		behind := callAfter(ctx, p)
+		if err := <-ahead; err != nil || time.Since(began) != time.Second {
+			t.Errorf("the first got %v after %v, want a start after 1s", err, time.Since(began))
+		}
+		if err := <-behind; !errors.Is(err, ErrDeadline) || time.Since(began) != time.Second {
+			t.Errorf("the second got %v after %v, want ErrDeadline after 1s", err, time.Since(began))
+		}
+		if at := starts(t, p, 1); at[0] != time.Second {
+			t.Errorf("the next start came after %v, want 1s: the second kept its own", at[0])
+		}
+	})
+}

@@ -21,7 +21,8 @@ local ENTRY, HEADER = WHEN + SERIAL, WHEN * (FIELDS + LIMIT_FIELDS)
 local SERIALS = 10 ^ SERIAL
 local SLACK = 256         -- starts kept beyond the limits' need, so that as many can be given back exactly
 local MARGIN = 2000000    -- state outlives what is known of it by that, so that nobody takes an expiry for a loss
-local MAX_HOLD = 5000000  -- longest standstill behind the newest start known when state was lost
+local UNHEARD = 100000    -- how long others may go on with starts of a state that was lost, not having heard
+local MAX_HOLD = 5000000  -- longest standstill after a loss
 local LAST = 9e15         -- no start later than this, in 2255: it has to fit in WHEN and in a Lua number
 
 local key = KEYS[1]
@@ -107,8 +108,8 @@ if pause > 0 and now + pause > s.resumes then
 end
 
 -- A caller knows of state that cannot have expired, and it is gone or older than that:
--- the starts of the last windows are unknown. Stand still until others' starts, which
--- may be some later than the newest known, have passed; then go evenly for a window.
+-- the starts of the last windows are unknown. Stand still until they have passed, be
+-- they as late as the newest known; then go evenly for a window.
 local gone = known < s.epoch and s.lost == 0
 local older = known > s.epoch or known == s.epoch and given > changed_at
 if known > 0 and (gone or older) then
@@ -117,7 +118,7 @@ if known > 0 and (gone or older) then
     now = given + 1
   end
   s.epoch, s.seen = now, now
-  s.lost = math.max(now, now + ahead + math.min(2 * s.span, MAX_HOLD))
+  s.lost = now + math.min(math.max(ahead, 0) + s.span + UNHEARD, MAX_HOLD)
   s.resumes = math.max(s.resumes, s.lost)
   changed = true
 end

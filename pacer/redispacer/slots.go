@@ -10,8 +10,7 @@ import (
 type slot struct {
 	at     time.Duration // on the pacer's clock
 	server int64         // on the server's, in microseconds
-	epoch  int64         // of the state it is part of
-	serial int64         // its name there
+	serial int64         // its name in the state
 }
 
 // slots holds what is reserved and not used yet, soonest first.

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// maxTrips bounds the connections a Pacer uses at once.
+	// maxTrips bounds the round trips that reserve, and so the connections in use.
 	maxTrips = 8
 
 	// No start is made longer than freshness after Redis last answered: it is asked
@@ -27,11 +27,12 @@ type trips struct {
 	carrying bool          // a round trip takes the above along; one at a time, so that they arrive in order
 	checking bool          // a round trip only asks for pauses
 
-	heard  time.Duration // when the last answer came
-	took   time.Duration // how long it took to come
-	epoch  int64         // of the state last seen
-	given  int64         // when that last gave out a start, on the server's clock
-	newest time.Duration // the newest of these starts, on this process's clock
+	heard   time.Duration // when the last answer came
+	took    time.Duration // how long it took to come
+	epoch   int64         // of the state last seen
+	learned time.Duration // when it was first seen
+	given   int64         // when that last gave out a start, on the server's clock
+	newest  time.Duration // the newest of these starts, on this process's clock
 }
 
 // A trip is one call of the script.
@@ -68,7 +69,7 @@ func (p *Pacer) depart(now time.Duration) {
 			t.budgets = append(t.budgets, budget)
 		}
 		t.carrying = !p.trips.carrying && (len(p.trips.returns) > 0 || p.trips.pause > now)
-		if n == 0 && (!t.carrying || t.probing) {
+		if n == 0 && !t.carrying {
 			return
 		}
 		p.begin(t, now)
@@ -99,9 +100,7 @@ func (p *Pacer) begin(t *trip, now time.Duration) {
 	if t.carrying {
 		t.carried, p.trips.returns = p.trips.returns, nil
 		for _, s := range t.carried {
-			if s.epoch == t.epoch {
-				t.returns = append(t.returns, s.serial)
-			}
+			t.returns = append(t.returns, s.serial)
 		}
 		t.pauseEnd = p.trips.pause
 		t.pause = max(0, t.pauseEnd-now)
@@ -184,7 +183,16 @@ func (p *Pacer) salvage(t *trip, answer reply) {
 // sending: the script ran somewhere between the two, so that no start comes early.
 func (p *Pacer) take(t *trip, answer reply, now time.Duration) {
 	if answer.epoch != p.trips.epoch {
-		p.trips.epoch, p.trips.given, p.trips.newest, p.agreed = answer.epoch, 0, now, 0
+		if t.sent < p.trips.learned {
+			for _, g := range answer.grants {
+				if !g.refused() {
+					p.counts.Lost++
+				}
+			}
+			return // overtaken by what it did not know
+		}
+		p.forget()
+		p.trips.epoch, p.trips.learned, p.trips.newest = answer.epoch, now, now
 	}
 	if answer.resumes > p.agreed {
 		p.agreed = answer.resumes
@@ -200,9 +208,17 @@ func (p *Pacer) take(t *trip, answer reply, now time.Duration) {
 		at := add(now, micros(g.wait))
 		p.trips.given = max(p.trips.given, answer.now)
 		p.trips.newest = max(p.trips.newest, at)
-		p.slots.add(slot{at: at, server: answer.now + g.wait, epoch: answer.epoch, serial: g.serial})
+		p.slots.add(slot{at: at, server: answer.now + g.wait, serial: g.serial})
 	}
 	p.losePaused()
+}
+
+// forget drops all that is part of a state which is no more. To use it would break the
+// limits, since the next state knows nothing of it.
+func (p *Pacer) forget() {
+	p.counts.Lost += uint64(len(p.slots) + len(p.trips.returns))
+	p.slots, p.trips.returns = nil, nil
+	p.trips.given, p.agreed = 0, 0
 }
 
 // giveBack sends a slot back to Redis that nobody wants any more.

@@ -37,6 +37,14 @@ var cancellations = []guarantee{
 	canceled("tail first, then the one before", 4, 3),
 	canceled("from everywhere", 2, 0, 4),
 	canceled("all", 0, 4, 1, 3, 2),
+	{"whoever leaves a burst makes room in it", burst(3, s), func(c *callers) {
+		c.arrive(3)
+		waiting := c.arrive(3)
+		c.leave(waiting[0])
+		c.leave(waiting[2])
+		c.arrive(3)
+		c.wantStarts(seconds(0, 0, 0, 1, 1, 1, 2)...)
+	}},
 	{"a dead context takes no slot", burst(1, s), func(c *callers) {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cancel(errWhy)
