@@ -29,7 +29,8 @@ type Config struct {
 
 	// Coarse waits on the runtime timer only. Starts may then be about a
 	// millisecond late, but no thread sleeps and nothing spins: the right
-	// choice for low rates and for hundreds of pacers in one process.
+	// choice for low rates and for hundreds of pacers in one process. An even
+	// limit of few Calls is slower by that lateness.
 	Coarse bool
 
 	_ struct{}

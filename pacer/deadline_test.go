@@ -125,6 +125,55 @@ func TestDeadlinePredictionIsFreshAfterIdling(t *testing.T) {
 	})
 }
 
+// What was planned for those who have left says nothing of those who come after idling.
+func TestDeadlinePredictionForgetsThoseWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ms = time.Millisecond
+		c := newCallers(pacer.Burst(1, 100*ms))
+		c.arrive(1)
+		for range 3 {
+			c.leave(c.arriveBefore(time.Hour)) // planned for 100 ms
+			c.arriveBefore(time.Hour)
+			c.leave(c.arriveBefore(time.Hour)) // for 200 ms
+			c.leave(c.calls[len(c.calls)-2])
+		}
+		time.Sleep(105 * ms)
+		c.arrive(2) // at 105 ms and for 205 ms
+		wantRefused(t, c.arriveBefore(199*ms), 105*ms, pacer.ErrDeadline, 200*ms)
+		c.starts()
+	})
+}
+
+// A lateContext holds up its waiter when that wakes for its slot, and asks for Err the
+// third time.
+type lateContext struct {
+	context.Context
+	asked int
+}
+
+func (c *lateContext) Err() error {
+	if c.asked++; c.asked == 3 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nil
+}
+
+// A start that comes late moves those behind it, and some of them out of their reach.
+func TestWaiterThatALateStartMakesTooLateIsRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ms = time.Millisecond
+		c := newCallers(pacer.Burst(1, 100*ms))
+		c.arrive(1)
+		c.wg.Go(func() { c.pacer.Wait(&lateContext{Context: t.Context()}) }) // for 100 ms, at 105 ms
+		synctest.Wait()
+		tight := c.arriveBefore(202 * ms) // for 200 ms
+		time.Sleep(150 * ms)
+		synctest.Wait()
+		wantRefused(t, tight, 105*ms, pacer.ErrDeadline, 100*ms)
+		c.starts()
+	})
+}
+
 func TestDeadlineOfAWaiterIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCallers(pacer.Burst(1, time.Second))

@@ -29,9 +29,10 @@ type KeyedConfig struct {
 // forgetting never admits a start that remembering would have refused. Whoever
 // still holds a forgotten pacer is served by the key's current one.
 //
-// While MaxKeys pacers are busy, further keys share one overflow pacer, made for
-// the key "". As long as it is busy, new keys stay on it, even when there is
-// room again: what they started there counts.
+// While MaxKeys pacers are busy, further keys share one overflow pacer, that of the
+// key "". As long as it is busy, new keys stay on it, even when there is room again:
+// what they started there counts. It counts for a pacer with a longer Period than
+// the overflow pacer's too, which begins with a pause then.
 type Keyed struct {
 	newPacer func(key string) *Pacer
 	maxKeys  int
@@ -73,7 +74,7 @@ func (k *Keyed) Get(key string) *Pacer {
 	if len(k.pacers) >= k.maxKeys {
 		k.forgetIdle()
 	}
-	if len(k.pacers) >= k.maxKeys || k.overflow != nil && k.overflow.busy() > 0 {
+	if key == "" || len(k.pacers) >= k.maxKeys || k.overflow != nil && k.overflow.busy() > 0 {
 		if k.overflow == nil {
 			k.overflow = k.make("")
 		}
@@ -81,6 +82,9 @@ func (k *Keyed) Get(key string) *Pacer {
 	}
 	p := k.make(key)
 	k.pacers[key] = p
+	if k.overflow != nil {
+		p.countAsOwn(k.overflow)
+	}
 	return p
 }
 
@@ -139,6 +143,22 @@ func (p *Pacer) succeed(successor func() *Pacer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.successor = successor
+}
+
+// countAsOwn pauses p until the last start of an idle other is older than p's Period.
+func (p *Pacer) countAsOwn(other *Pacer) {
+	other.mu.Lock()
+	age := forever
+	if n := other.schedule.starts.len; n > 0 {
+		age = other.clock.Now() - other.schedule.starts.at(n-1)
+	}
+	other.mu.Unlock()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if left := p.schedule.period - age; left > 0 {
+		p.schedule.pause(add(p.clock.Now(), left))
+	}
 }
 
 // busyFor needs p.mu. Someone who waits may give up at any time, so a pacer with

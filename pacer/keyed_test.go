@@ -204,6 +204,45 @@ func TestKeyedOverflowIsNotLeftWhileBusy(t *testing.T) {
 	})
 }
 
+// A key may have started on the overflow pacer before it got one of its own.
+func TestKeyedCountsStartsOnTheOverflowForALongerPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(key string) *pacer.Pacer {
+			if key == "" {
+				return pacer.Burst(1, 10*time.Millisecond)
+			}
+			return pacer.Burst(1, time.Hour)
+		})
+		began := time.Now()
+		start(t, k.Get("a"))
+		time.Sleep(59 * time.Minute)
+		start(t, k.Get("b")) // on the overflow
+		time.Sleep(2 * time.Minute)
+		b := k.Get("b")
+		if b.Allow() {
+			t.Error("b started twice within an hour")
+		}
+		if err := b.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if at, want := time.Since(began), 59*time.Minute+time.Hour; at != want {
+			t.Errorf("b started again at %v, want %v", at, want)
+		}
+	})
+}
+
+func TestKeyedEmptyKeyIsTheOverflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, made := newKeyed(t, 1, onePerSecond)
+		p := k.Get("")
+		start(t, k.Get("a"))
+		if k.Get("b") != p {
+			t.Error("the quota of the empty key exists twice")
+		}
+		wantMade(t, made, "", "a")
+	})
+}
+
 func TestKeyedHasRoomForTenThousandByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, made := newKeyed(t, 0, onePerSecond)
@@ -315,8 +354,11 @@ func TestKeyedServesSharedPacers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := pacer.Burst(1, time.Second)
 		k, _ := newKeyed(t, 2, func(key string) *pacer.Pacer {
-			if key == "own" || key == "own too" {
+			switch key {
+			case "own":
 				return pacer.Burst(1, time.Hour)
+			case "own too":
+				return pacer.Burst(1, time.Second)
 			}
 			return shared
 		})
@@ -327,6 +369,7 @@ func TestKeyedServesSharedPacers(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		start(t, k.Get("own too")) // takes the place of a
+		k.Get("own too").PauseUntil(time.Now().Add(time.Hour))
 		for _, key := range []string{"a", "b", "c"} {
 			start(t, k.Get(key))
 			for _, sibling := range []string{"a", "b", "c"} {

@@ -25,7 +25,9 @@
 // A start that is late by less than that leaves the grid in place, so the rate
 // does not creep; a later one begins a new grid, so missed slots are never fired
 // in a bunch. Strict windows come first: where a late start would make a window
-// too full one Period later, that later start waits and the grid goes with it.
+// too full one Period later, that later start waits and the grid goes with it. The
+// fewer the Calls the more starts that concerns: with Calls 1 every one, so that all
+// lateness stays.
 //
 // Precision: on Linux starts are within some microseconds of their slot where
 // the runtime's timer alone would be up to a millisecond late. The head spins at
