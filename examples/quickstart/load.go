@@ -35,7 +35,7 @@ type result struct {
 
 // broken says what the paced chain promised and did not keep.
 func (r result) broken(cfg config) error {
-	if r.naive {
+	if r.contrast {
 		return nil
 	}
 	if r.busiest > cfg.rate {

@@ -2,7 +2,7 @@
 //
 // It starts a server on loopback that allows a few requests a second, sends it more calls than that through the chain
 // Fallback, Retry, Pace, and draws what the server saw: first with the quota used in bursts, then evenly. The same load then
-// goes through the layers as they are usually stacked, with the limiter outside the retries.
+// goes through the same layers as they are usually stacked, with the limiter outside the retries.
 //
 //	go run ./examples/quickstart
 //	go run ./examples/quickstart -h
@@ -25,12 +25,25 @@ import (
 // pacedClient is all there is to set up. Every attempt passes Pace, so a retry waits for a slot like any first send.
 func pacedClient(p *pacer.Pacer, base http.RoundTripper) *http.Client {
 	chain := pacedhttp.New(base,
-		pacedhttp.Fallback(pacedhttp.StaticResponse(http.StatusOK, http.Header{fallbackHeader: {"yes"}}, []byte("an older answer"))),
+		pacedhttp.Fallback(olderAnswer),
 		pacedhttp.Retry(retrypolicy.Default()),
 		pacedhttp.Pace(p),
 	)
 	return chain.Client()
 }
+
+// usualClient has the same layers with the same settings, but for the order of two. That is what comes of a limiter around
+// a client or an SDK that retries by itself: it paces calls, while the server counts requests.
+func usualClient(p *pacer.Pacer, base http.RoundTripper) *http.Client {
+	chain := pacedhttp.New(base,
+		pacedhttp.Fallback(olderAnswer),
+		pacedhttp.Pace(p),
+		pacedhttp.Retry(retrypolicy.Default()),
+	)
+	return chain.Client()
+}
+
+var olderAnswer = pacedhttp.StaticResponse(http.StatusOK, http.Header{fallbackHeader: {"yes"}}, []byte("an older answer"))
 
 // fallbackHeader tells the fallback's answer from the server's.
 const fallbackHeader = "X-Fallback"
@@ -38,8 +51,8 @@ const fallbackHeader = "X-Fallback"
 // A scenario is one way of making the calls.
 type scenario struct {
 	title, order string
-	even         bool // requests are due one by one rather than a quota at a time
-	naive        bool
+	even         bool                              // requests are due one by one rather than a quota at a time
+	contrast     bool                              // promises nothing
 	client       func(base http.RoundTripper) doer // a nil base is the client's own choice
 }
 
@@ -60,18 +73,22 @@ func scenarios(cfg config) []scenario {
 		},
 	}
 	contrast := scenario{
-		title: "usual order",
-		order: "a token bucket is asked once per call, the retries are below it",
-		naive: true,
+		title:    "usual order",
+		order:    "the same layers, but a slot is for a call with all its retries",
+		contrast: true,
 		client: func(base http.RoundTripper) doer {
-			return newNaiveClient(cfg.rate, cfg.period, base)
+			return usualClient(pacer.Burst(cfg.rate, cfg.period), base)
 		},
 	}
 	switch cfg.mode {
 	case "burst":
 		return []scenario{burst, contrast}
 	case "drip":
-		return []scenario{drip}
+		contrast.even = true
+		contrast.client = func(base http.RoundTripper) doer {
+			return usualClient(pacer.Drip(cfg.rate, cfg.period), base)
+		}
+		return []scenario{drip, contrast}
 	default:
 		return []scenario{burst, drip, contrast}
 	}
