@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -35,29 +36,28 @@ var quickly = retrypolicy.Must(retrypolicy.Config{
 	Backoff:     retrypolicy.Constant(time.Millisecond),
 })
 
+// Three calls of a server that fails every other time.
 func Example() {
-	server := serve(503, 429, 200)
+	server := serve(503, 200, 503, 200, 503, 200)
 	defer server.Close()
 
-	policy := retrypolicy.Must(retrypolicy.Config{
-		MaxAttempts:    4,
-		AttemptTimeout: 5 * time.Second,
-		Backoff:        retrypolicy.Exponential(time.Millisecond, 10*time.Millisecond),
-	})
 	client := pacedhttp.New(nil,
-		pacedhttp.Retry(policy),
-		pacedhttp.Pace(pacer.Burst(5, 50*time.Millisecond)),
+		pacedhttp.Retry(nil),                         // up to four attempts, full jitter, obeys Retry-After
+		pacedhttp.Pace(pacer.Burst(10, time.Second)), // each of them within 10 per second
 	).Client()
 
-	resp, err := client.Get(server.URL)
-	if err != nil {
-		fmt.Println(err)
-		return
+	for i := range 3 {
+		resp, err := client.Get(server.URL)
+		if err != nil {
+			log.Fatal(err)
+		}
+		resp.Body.Close()
+		fmt.Println(i, resp.Status)
 	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(resp.Body)
-	fmt.Printf("%s: %s\n", resp.Status, body)
-	// Output: 200 OK: get says 200
+	// Output:
+	// 0 200 OK
+	// 1 200 OK
+	// 2 200 OK
 }
 
 // The usual chain, outermost first. Each line belongs where it is: the log tells of

@@ -27,7 +27,9 @@ type Waiter interface {
 // a w that has PauseUntil, so that all callers of w hold back and not only the
 // one that was told. The policy of the Retry layer above judges the response, or
 // [retrypolicy.DefaultClassifier] if there is none. A server that asks for more
-// than a day is given a day.
+// than a day is given a day. Every Pace layer that the response passes does so: if
+// one host's trouble must not stop the others, give the layer that they share a
+// Waiter without PauseUntil.
 //
 // The wait counts towards the caller's deadline but never towards an attempt's
 // timeout or duration. If w refuses, nothing is sent and the error is a
