@@ -131,8 +131,9 @@ func TestAnswerThatKnowsNothingOfAPauseDoesNotShortenIt(t *testing.T) {
 		b := mustNew(t, f, Config{Limits: burst(10, time.Second)})
 		a.PauseUntil(time.Now().Add(10 * time.Second))
 		synctest.Wait()
-		f.delay = func(int) (time.Duration, time.Duration) { return 0, 50 * ms }
+		f.delay = func(int) (time.Duration, time.Duration) { return 0, 20 * ms }
 		callAfter(t.Context(), b)
+		f.delay = func(int) (time.Duration, time.Duration) { return 50 * ms, 0 }
 		b.PauseUntil(time.Now().Add(time.Minute))
 		until := b.Stats().PausedUntil
 		for range 10 {
@@ -150,10 +151,10 @@ func TestPauseCoversWhatAnOvertakenAnswerReserved(t *testing.T) {
 		f := newFakeRedis(t)
 		a := mustNew(t, f, Config{Limits: burst(10, time.Second)})
 		b := mustNew(t, f, Config{Limits: burst(10, time.Second)})
-		a.PauseUntil(time.Now().Add(5 * time.Second))
-		synctest.Wait()
 		began := time.Now()
-		f.delay = func(int) (time.Duration, time.Duration) { return 0, 100 * ms }
+		a.PauseUntil(began.Add(100 * ms))
+		synctest.Wait()
+		f.delay = func(int) (time.Duration, time.Duration) { return 0, 60 * ms }
 		first := callAfter(t.Context(), b)
 		f.delay = nil
 		a.PauseUntil(began.Add(10 * time.Second))

@@ -120,6 +120,17 @@ func TestLossIsToldOnce(t *testing.T) {
 	})
 }
 
+func TestStandstillLastsAWindowAfterTheNewestStartKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		s := newScripted(t, f, burst(1, time.Second)...)
+		r := s.reserve(3) // up to 2 s
+		f.flush()
+		time.Sleep(500 * ms)
+		s.wantWaits(s.run(request{epoch: r.epoch, given: r.now, newest: 1500 * ms, budgets: anyWait(1)}), 2600*ms)
+	})
+}
+
 func TestStandstillAfterALossIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)

@@ -24,8 +24,8 @@ func TestRoundTripsAtOnceAreBounded(t *testing.T) {
 		p := mustNew(t, f, Config{Limits: burst(100, time.Second)})
 		for i := range 20 {
 			callAfter(t.Context(), p)
-			if got := p.Stats().RoundTrips; got != uint64(min(i+1, maxTrips)) {
-				t.Errorf("%d round trips for %d callers, want at most %d", got, i+1, maxTrips)
+			if got := p.Stats().RoundTrips; got != uint64(min(i+1, 8)) {
+				t.Errorf("%d round trips for %d callers, want at most 8", got, i+1)
 			}
 		}
 		time.Sleep(time.Second)
@@ -101,6 +101,40 @@ func TestWhatIsReservedIsLostWithTheState(t *testing.T) {
 		if len(at) != 6 || micros(at[5]-began.UnixMicro()) > 10*time.Second {
 			t.Errorf("reservations at %v, want 6 within 10s", at)
 		}
+	})
+}
+
+func TestStartsOfALostStateAreNotReturnedToTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		limits := burst(1, time.Second)
+		p, other := mustNew(t, f, Config{Limits: limits}), mustNew(t, f, Config{Limits: limits})
+		starts(t, p, 1)
+		cancels := make([]context.CancelFunc, 3)
+		wait := func(i int) {
+			var ctx context.Context
+			ctx, cancels[i] = context.WithCancel(t.Context())
+			callAfter(ctx, p)
+		}
+		wait(0)
+		wait(1)
+		f.delay = func(int) (time.Duration, time.Duration) { return 0, 100 * ms }
+		cancels[1]() // is on its way back
+		synctest.Wait()
+		cancels[0]() // is to follow
+		synctest.Wait()
+		f.delay = nil
+		f.flush()
+		time.Sleep(ms)
+		starts(t, other, 1)
+		reserved := callAfter(t.Context(), other) // with the serial of the one that is to follow
+		wait(2)
+		cancels[2]()
+		time.Sleep(200 * ms)
+		if got := p.Stats(); got.Returned != 2 || got.Lost != 1 {
+			t.Errorf("%d returned and %d lost, want one of each state returned and one lost", got.Returned, got.Lost)
+		}
+		<-reserved
 	})
 }
 
