@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
 )
 
 // waiterFunc is a Fallback that has no PauseUntil.
@@ -55,5 +57,19 @@ func TestErrorOfTheFallbackIsTheCallers(t *testing.T) {
 		if err := p.Wait(t.Context()); err != full {
 			t.Errorf("got %v, want the fallback's own error", err)
 		}
+	})
+}
+
+// Others may use the Fallback as well.
+func TestFallbackIsToldOfThePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fallback := pacer.Burst(1, time.Second)
+		p := mustNew(t, newFakeRedis(t), Config{Limits: burst(1, time.Second), Fallback: fallback})
+		until := time.Now().Add(time.Minute)
+		p.PauseUntil(until)
+		if got := fallback.Stats().PausedUntil; !got.Equal(until) {
+			t.Errorf("the fallback is paused until %v, want %v", got, until)
+		}
+		synctest.Wait()
 	})
 }
