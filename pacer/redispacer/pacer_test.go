@@ -205,3 +205,34 @@ func TestDeadlineRefusesWhoseStartWentToAnother(t *testing.T) {
 		}
 	})
 }
+
+func TestDeadlineRefusesWhoMovesUpToALateStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(1, time.Second), Lease: 4})
+		starts(t, p, 1)
+		f.delay = func(int) (time.Duration, time.Duration) { return 0, 50 * ms }
+		first, leave := context.WithCancel(t.Context())
+		defer leave()
+		callAfter(first, p)
+		second := callAfter(t.Context(), p)
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*ms)
+		defer cancel()
+		third := callAfter(ctx, p) // stands behind two that Redis was asked for, and is not known to be late
+		time.Sleep(100 * ms)
+		leave()
+		synctest.Wait()
+		select {
+		case err := <-third:
+			if !errors.Is(err, ErrDeadline) {
+				t.Errorf("got %v, want ErrDeadline", err)
+			}
+		default:
+			t.Error("waits for a start in two seconds, with a deadline in one and a half")
+		}
+		if err := <-second; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+	})
+}

@@ -2,6 +2,7 @@ package redispacer
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -144,6 +145,9 @@ func TestStandstillAfterALossIsBounded(t *testing.T) {
 }
 
 func TestStartsBeyondTheEndOfTimeAreRefused(t *testing.T) {
+	if got := micros(math.MaxInt64); got != forever {
+		t.Errorf("a wait of %d µs is one of %v", int64(math.MaxInt64), got)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, newFakeRedis(t), burst(1, maxPeriod)...)
 		for i, g := range s.reserve(40).grants {
