@@ -35,9 +35,10 @@
 // read-only replica, no memory, a script killed) is met alike: callers who have a start
 // reserved keep it, all others go to Config.Fallback, or get an error that matches
 // [ErrUnavailable] and the cause. The first failure delays those who waited for that answer
-// by Config.Timeout at most. From then on nobody is delayed, but for one caller at a time
-// whose own round trip is a probe: after 100 ms at first, then at intervals twice as long
-// each time, up to 5 s. The first that succeeds brings everyone back to the shared quota.
+// by Config.Timeout at most. From then on nobody is delayed, but for one caller at a time,
+// new or about to start, whose own round trip is a probe: after 100 ms at first, then at
+// intervals twice as long each time, up to 5 s. The first that succeeds brings everyone back
+// to the shared quota.
 //
 // While Redis is away, the quota holds only as far as the Fallbacks hold to their shares:
 // n processes with Calls/n each. Its starts are not counted later, so the windows during
@@ -97,9 +98,9 @@
 // cores of a 2020s Xeon, with Redis 7 on the same machine, that is
 //
 //	Lease      Redis's core, a call    its limit       one process with 256 goroutines
-//	    1                     22 µs     45,000 /s       18,000 /s
-//	    8                     36 µs    220,000 /s      117,000 /s
-//	   64                    146 µs    440,000 /s      299,000 /s
+//	    1                     22 µs     45,000 /s       30,000 /s
+//	    8                     36 µs    220,000 /s      155,000 /s
+//	   64                    146 µs    440,000 /s      344,000 /s
 //	1,000                  2,060 µs    487,000 /s      (longer than others should be held up)
 //
 // and, calculated from it, for a quota whose callers always wait:

@@ -246,3 +246,27 @@ func TestMalformedStateAndReplyAreErrors(t *testing.T) {
 		}
 	})
 }
+
+func TestReservedStartIsKeptWhileRedisStaysDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		began := time.Now()
+		starts(t, p, 1)
+		reserved := callAfter(t.Context(), p)
+		f.delay = func(int) (time.Duration, time.Duration) { return 0, time.Hour }
+		callAfter(t.Context(), p)
+		time.AfterFunc(1100*ms, func() { // the one about to start probes
+			if err := p.Wait(t.Context()); !errors.Is(err, ErrUnavailable) || time.Since(began) != 1100*ms {
+				t.Errorf("a newcomer got %v at %v, want ErrUnavailable at once", err, time.Since(began))
+			}
+		})
+		if err := <-reserved; err != nil {
+			t.Errorf("got %v, want a start", err)
+		}
+		if late := time.Since(began) - time.Second; late > defaultTimeout {
+			t.Errorf("started %v late, want no more than %v", late, defaultTimeout)
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}

@@ -148,7 +148,7 @@ func (p *Pacer) await(ctx context.Context, w *waiter) error {
 			p.mu.Unlock()
 			return err
 		}
-		until, stale := p.lookAgain(due)
+		until, stale := p.lookAgain(due, now)
 		switch {
 		case stale && until <= now:
 			p.ask(now)

@@ -212,3 +212,25 @@ func TestPauseIsCutToTenYears(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// Who has a start reserved probes as newcomers do, or would not hear of a pause that
+// came after the failure.
+func TestPauseIsHeardByWhoWaitsThroughAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		a := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		b := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		starts(t, b, 1)
+		reserved := callAfter(t.Context(), b)
+		f.fail = func(int) error { return errors.New("down") }
+		if err := b.Wait(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Fatal(err)
+		}
+		f.fail = nil
+		until := time.Now().Add(time.Minute)
+		a.PauseUntil(until)
+		if err := <-reserved; err != nil || time.Now().Before(until) {
+			t.Errorf("got %v, %v before the pause's end", err, time.Until(until))
+		}
+	})
+}

@@ -79,14 +79,14 @@ func (p *Pacer) depart(now time.Duration) {
 // ask begins a round trip that only asks whether there is a pause.
 func (p *Pacer) ask(now time.Duration) {
 	if !p.trips.checking {
-		p.begin(&trip{checking: true}, now)
+		p.begin(&trip{checking: true, probing: p.health.cause != nil}, now)
 	}
 }
 
 // lookAgain returns until when the head may sleep for a slot at due. If stale, Redis is to
 // be asked for a pause then; otherwise the slot is good.
-func (p *Pacer) lookAgain(due time.Duration) (until time.Duration, stale bool) {
-	if due-p.trips.heard <= freshness || p.health.cause != nil {
+func (p *Pacer) lookAgain(due, now time.Duration) (until time.Duration, stale bool) {
+	if due-p.trips.heard <= freshness || p.health.avoids(now) {
 		return due, false
 	}
 	return due - p.trips.took - freshness/2, true
