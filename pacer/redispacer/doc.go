@@ -27,7 +27,8 @@
 // processes it is who asks first. A caller whose deadline comes before its start is refused
 // at once and reserves nothing. When one is canceled, those behind it in this process move
 // up, and the last of their reservations goes back to Redis in the background. If another
-// process has reserved behind it meanwhile, that one start is lost (Stats.Lost).
+// process has reserved behind it meanwhile, that one start is lost (Stats.Lost). Starts are
+// reserved for the first 1,000 waiting callers of a process, so that all can go back.
 //
 // # When Redis fails
 //
@@ -44,15 +45,19 @@
 // n processes with Calls/n each. Its starts are not counted later, so the windows during
 // which Redis goes and comes back may hold up to one share more of each process.
 //
+// A caller whom the Fallback holds up stays there though Redis is back: one of few starts in
+// a long Period may hold some for long.
+//
 // The client's own retries do not delay callers, but a call that is repeated may reserve
-// twice. That breaks no limit, and loses a start: set MaxRetries to -1 in its options.
+// twice, and what Redis said of the first is heard late. That breaks no limit, and loses a
+// start: set MaxRetries to -1 and DialerRetries to 1 in its options.
 // ContextTimeoutEnabled lets it drop a call as soon as nobody waits for it any more. A pool of
 // ten connections is enough for a Pacer.
 //
 // # When state is lost
 //
-// A restart without persistence, FLUSHALL, an eviction or a failover to a replica that
-// lags behind lose the last starts. A process that took part knows what it was granted, so
+// A restart without persistence, FLUSHALL and an eviction lose all starts, a failover to a
+// replica that lags behind the last. A process that took part knows what it was granted, so
 // with its next round trip the loss is noticed by the script, for all. Nobody then starts
 // for one of the longest Periods, counted from the newest start that is known of or from
 // then (5 s at most), and for one Period more starts are evenly spaced: no stampede, and for
@@ -60,7 +65,9 @@
 // they hear of it: if they reach Redis, before any start more than 100 ms after the loss. For
 // longer Periods a window across the loss may hold up to twice Calls: persist the state
 // (appendonly yes) if that is too many. A process that took no part in the last windows
-// notices nothing and begins as on a new quota, until another asks.
+// notices nothing and begins as on a new quota, until another asks. A lag is noticed only if
+// one that lost starts by it is the first to ask; otherwise as many starts as were lost
+// may happen again in the same window.
 //
 // State needs no cleaning up: its key expires two of the longest Periods after the last
 // start. It should not be evicted before: set maxmemory-policy to noeviction, or leave room.
@@ -74,8 +81,8 @@
 //
 // # Cost
 //
-// The state of a quota is one string, "pacedhttp:{key}": 416 bytes, and 22 for each start
-// that the limits look back on (the largest Calls) and 256 more. That is 110 KB for 5,000
+// The state of a quota is one string, "pacedhttp:{key}": 448 bytes, and 22 for each start
+// that the limits look back on (the largest Calls) and 1,024 more. That is 130 KB for 5,000
 // calls an hour, 22 MB for 1,000,000, filled as starts happen. It is a single key with a
 // hash tag, so a cluster needs nothing more. Time does not depend on the size: a start costs
 // Redis one call of about 25 µs, whatever the limits are.

@@ -51,14 +51,21 @@ func (e *Error) Retryable() bool { return false }
 // ErrorType returns a name for telemetry: "pacing_deadline".
 func (e *Error) ErrorType() string { return "pacing_deadline" }
 
-// unavailableError is ErrUnavailable with its cause.
+// unavailableError is ErrUnavailable with its cause. A cause like a dial's timeout says
+// that it is a context's error, but it is not one of the caller's.
 type unavailableError struct{ cause error }
 
-func (e *unavailableError) Error() string   { return fmt.Sprintf("%v: %v", ErrUnavailable, e.cause) }
-func (e *unavailableError) Unwrap() []error { return []error{ErrUnavailable, e.cause} }
-func (e *unavailableError) ErrorType() string {
-	return "pacing_unavailable"
+func (e *unavailableError) Error() string { return fmt.Sprintf("%v: %v", ErrUnavailable, e.cause) }
+
+func (e *unavailableError) Is(target error) bool {
+	if target == context.DeadlineExceeded || target == context.Canceled {
+		return false
+	}
+	return target == ErrUnavailable || errors.Is(e.cause, target)
 }
+
+func (e *unavailableError) As(target any) bool { return errors.As(e.cause, target) }
+func (e *unavailableError) ErrorType() string  { return "pacing_unavailable" }
 
 // canceled returns an error that matches both what ctx says and its cause.
 func canceled(ctx context.Context) error {

@@ -1,5 +1,9 @@
 package redispacer
 
+// maxAhead is for how many callers starts are reserved at most. Should all of them leave,
+// all these starts can be given back: the script's SLACK is that large.
+const maxAhead = 1000
+
 // demand returns for how many callers the next round trip should reserve a start: none
 // as long as it can be put off in favour of a fuller one. It needs p.mu.
 func (p *Pacer) demand() int {
@@ -8,5 +12,5 @@ func (p *Pacer) demand() int {
 	if missing < p.lease && ahead > min(p.lease, p.queue.len)/2 {
 		return 0
 	}
-	return min(missing, p.lease)
+	return max(0, min(missing, p.lease, maxAhead-ahead))
 }

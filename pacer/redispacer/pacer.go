@@ -10,8 +10,8 @@ import (
 	"github.com/pacedhttp/pacedhttp/pacer/internal/sleep"
 )
 
-// A start that is missed by more than tooLate, by a machine that slept, is given up: to
-// make up for all that were missed would be a bunch.
+// A start that is missed by more than tooLate, by a process that was stopped or an answer
+// that took so long, is given up: to make up for all that were missed would be a bunch.
 const tooLate = time.Second
 
 var _ pacedhttp.Waiter = (*Pacer)(nil)
@@ -76,9 +76,7 @@ func (p *Pacer) Wait(ctx context.Context) error {
 	}
 	p.queue.join(w)
 	p.balance(now)
-	if n := len(p.slots); n > 0 && !w.asked && !w.left && w.misses(p.slots.last().at) {
-		p.putOut(w, p.refuse(p.slots.last().at-now)) // it stands behind all that is reserved
-	}
+	p.refuseBehind(now)
 	p.mu.Unlock()
 	err := p.await(ctx, w)
 	if errors.Is(err, ErrUnavailable) {
@@ -213,7 +211,6 @@ func (p *Pacer) balance(now time.Duration) {
 	p.depart(now)
 	if p.health.cause != nil {
 		for p.queue.unasked != nil {
-			p.counts.Unavailable++
 			p.putOut(p.queue.unasked, &unavailableError{p.health.cause})
 		}
 	}

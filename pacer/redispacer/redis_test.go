@@ -40,7 +40,7 @@ func TestStateIsOneKeyBoundedByTheLimitsThatExpires(t *testing.T) {
 	if keys := rdb.Keys(ctx, "*").Val(); len(keys) != 1 || keys[0] != "pacedhttp:{quota}" {
 		t.Errorf("keys %q, want one with the quota as its hash tag", keys)
 	}
-	if size, most := rdb.StrLen(ctx, "pacedhttp:{quota}").Val(), int64(416+22*(100+256)); size > most {
+	if size, most := rdb.StrLen(ctx, "pacedhttp:{quota}").Val(), int64(448+22*(100+1024)); size > most {
 		t.Errorf("%d bytes of state, want at most %d", size, most)
 	}
 	if ttl := rdb.PTTL(ctx, "pacedhttp:{quota}").Val(); ttl <= 0 || ttl > 2100*ms {

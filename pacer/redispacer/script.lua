@@ -16,10 +16,10 @@
 -- returns   epoch (0 = no state), now, end of the pause (0 = none), starts given back,
 --           then for each caller: the wait, and the start's serial or -1 for a refusal
 
-local WHEN, SERIAL, FIELDS, LIMIT_FIELDS = 16, 6, 10, 8 * 2
+local WHEN, SERIAL, FIELDS, LIMIT_FIELDS = 16, 6, 12, 8 * 2
 local ENTRY, HEADER = WHEN + SERIAL, WHEN * (FIELDS + LIMIT_FIELDS)
 local SERIALS = 10 ^ SERIAL
-local SLACK = 256         -- starts kept beyond the limits' need, so that as many can be given back exactly
+local SLACK = 1024        -- starts kept beyond the limits' need, so that as many can be given back exactly
 local MARGIN = 2000000    -- state outlives what is known of it by that, so that nobody takes an expiry for a loss
 local UNHEARD = 100000    -- how long others may go on with starts of a state that was lost, not having heard
 local MAX_HOLD = 5000000  -- longest standstill after a loss
@@ -47,12 +47,13 @@ local function field(i) return tonumber(string.sub(header, (i - 1) * WHEN + 1, i
 
 local s
 if header == '' then
-  s = {epoch = now, ring = calls + SLACK, count = 0, serial = 0, seen = 0, skew = 0, resumes = 0, lost = 0, span = 0}
+  s = {epoch = now, ring = calls + SLACK, count = 0, serial = 0, seen = 0, skew = 0, resumes = 0, lost = 0, span = 0,
+    top = 0, keep = 0}
 elseif #header ~= HEADER or field(1) ~= 1 then
   return redis.error_reply('ERR the key holds something else than the state of a redispacer')
 else
   s = {epoch = field(2), ring = field(3), count = field(4), serial = field(5), seen = field(6),
-    skew = field(7), resumes = field(8), lost = field(9), span = field(10)}
+    skew = field(7), resumes = field(8), lost = field(9), span = field(10), top = field(11), keep = field(12)}
 end
 local changed = false
 
@@ -79,7 +80,7 @@ for i, l in ipairs(limits) do
 end
 
 local function encode_header()
-  local f = {1, s.epoch, s.ring, s.count, s.serial, s.seen, s.skew, s.resumes, s.lost, s.span}
+  local f = {1, s.epoch, s.ring, s.count, s.serial, s.seen, s.skew, s.resumes, s.lost, s.span, s.top, s.keep}
   for i = 1, LIMIT_FIELDS / 2 do
     local l = limits[i] or {slot = 0, interval = 0}
     f[#f + 1], f[#f + 2] = l.slot, l.interval
@@ -90,13 +91,13 @@ end
 -- Another configuration counts further back: the ring is laid out anew, once and in
 -- a single write, so that no error can leave half of it.
 if s.ring < calls + SLACK then
-  local kept = math.min(s.count, s.ring)
-  local starts = kept > 0 and redis.call('GETRANGE', key, HEADER, HEADER + kept * ENTRY - 1) or ''
-  if s.count > s.ring then
-    local oldest = s.count % s.ring * ENTRY
-    starts = string.sub(starts, oldest + 1) .. string.sub(starts, 1, oldest)
-  end
-  s.count, s.ring = kept, calls + SLACK
+  local kept = math.max(0, math.min(s.count, s.count - s.top + s.ring)) -- the rest is overwritten
+  local oldest = (s.count - kept) % s.ring
+  local tail = math.min(kept, s.ring - oldest)
+  local starts = ''
+  if tail > 0 then starts = redis.call('GETRANGE', key, HEADER + oldest * ENTRY, HEADER + (oldest + tail) * ENTRY - 1) end
+  if kept > tail then starts = starts .. redis.call('GETRANGE', key, HEADER, HEADER + (kept - tail) * ENTRY - 1) end
+  s.count, s.top, s.ring = kept, kept, calls + SLACK
   redis.call('SETRANGE', key, 0, encode_header() .. starts)
   changed = true
 end
@@ -119,14 +120,15 @@ if known > 0 and (gone or older) then
   end
   s.epoch, s.seen = now, now
   s.lost = now + math.min(math.max(ahead, 0) + s.span + UNHEARD, MAX_HOLD)
-  s.resumes = math.max(s.resumes, s.lost)
   changed = true
 end
 
+-- Starts given back have overwritten the oldest ones. With more than SLACK of them those
+-- that limits look back on would be among these.
 local returned = 0
 for i = 1, arg() do
   local serial = arg()
-  if returned == i - 1 and known == s.epoch and s.count > 0 and newest_serial() == serial then
+  if returned == i - 1 and known == s.epoch and s.count > math.max(0, s.top - SLACK) and newest_serial() == serial then
     s.count = s.count - 1
     newest = s.count > 0 and start(s.count - 1) or 0
     for _, l in ipairs(limits) do l.slot = math.max(0, l.slot - l.interval) end
@@ -136,7 +138,7 @@ for i = 1, arg() do
 end
 
 local function due()
-  local at = math.max(now, s.resumes, newest)
+  local at = math.max(now, s.resumes, s.lost, newest)
   for _, l in ipairs(limits) do
     l.opens = s.count >= l.calls and start(s.count - l.calls) + l.period or 0
     at = math.max(at, l.opens, l.slot)
@@ -150,6 +152,7 @@ end
 local function record(at)
   redis.call('SETRANGE', key, offset(s.count), string.format('%016.0f%06.0f', at, s.serial % SERIALS))
   s.count, s.serial, newest = s.count + 1, s.serial + 1, at
+  s.top = math.max(s.top, s.count)
   for _, l in ipairs(limits) do
     if l.interval > 0 then
       local slot = math.max(l.slot, l.opens)
@@ -173,8 +176,10 @@ for _ = taken + 1, #ARGV do
 end
 
 if changed then
+  -- Never sooner than before: a caller may know of starts that others gave back.
+  s.keep = math.max(s.keep, math.max(now, newest, s.resumes, s.lost) + 2 * s.span + MARGIN)
   redis.call('SETRANGE', key, 0, encode_header())
-  redis.call('PEXPIRE', key, math.ceil((math.max(now, newest, s.resumes) - now + 2 * s.span + MARGIN) / 1000))
+  redis.call('PEXPIRE', key, math.ceil((s.keep - now) / 1000))
 elseif header == '' then
   s.epoch = 0
 end

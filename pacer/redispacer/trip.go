@@ -33,6 +33,7 @@ type trips struct {
 	learned time.Duration // when it was first seen
 	given   int64         // when that last gave out a start, on the server's clock
 	newest  time.Duration // the newest of these starts, on this process's clock
+	lives   time.Duration // until then the state cannot have expired; zero if it gave out none
 }
 
 // A trip is one call of the script.
@@ -46,6 +47,7 @@ type trip struct {
 	probing    bool
 	generation int
 	sent       time.Duration
+	late       bool // nobody waits for it any more
 }
 
 // The methods below need p.mu, but for travel and its ends.
@@ -94,7 +96,7 @@ func (p *Pacer) lookAgain(due, now time.Duration) (until time.Duration, stale bo
 
 func (p *Pacer) begin(t *trip, now time.Duration) {
 	t.sent, t.generation = now, p.trips.generation
-	if p.trips.epoch != 0 && now < add(p.trips.newest, 2*p.span) {
+	if now < p.trips.lives {
 		t.epoch, t.given, t.newest = p.trips.epoch, p.trips.given, p.trips.newest-now
 	}
 	if t.carrying {
@@ -120,15 +122,16 @@ func (p *Pacer) begin(t *trip, now time.Duration) {
 func (p *Pacer) travel(t *trip) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
 	defer cancel()
-	intime := context.AfterFunc(ctx, func() {
-		p.settle(t, reply{}, fmt.Errorf("redispacer: no answer within %v", p.timeout))
-	})
+	late := fmt.Errorf("redispacer: no answer within %v", p.timeout)
+	intime := context.AfterFunc(ctx, func() { p.settle(t, reply{}, late) })
 	answer, err := p.script.run(ctx, t.request)
 	switch {
 	case intime():
 		p.settle(t, answer, err)
 	case err == nil:
 		p.salvage(t, answer)
+	default:
+		p.explain(late, err)
 	}
 }
 
@@ -175,8 +178,19 @@ func (p *Pacer) salvage(t *trip, answer reply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock.Now()
+	t.late = true
 	p.take(t, answer, now)
 	p.balance(now)
+}
+
+// explain says why there was no answer in time. Clients repeat what failed, and so fail
+// late.
+func (p *Pacer) explain(late, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.health.cause == late {
+		p.health.cause = fmt.Errorf("%w: %w", late, err)
+	}
 }
 
 // take adds the answer's slots. They count from the answer's arrival, not from the
@@ -192,7 +206,10 @@ func (p *Pacer) take(t *trip, answer reply, now time.Duration) {
 			return // overtaken by what it did not know
 		}
 		p.forget()
-		p.trips.epoch, p.trips.learned, p.trips.newest = answer.epoch, now, now
+		p.trips.epoch, p.trips.learned, p.trips.newest, p.trips.lives = answer.epoch, now, now, 0
+		if p.resumes > now {
+			p.trips.pause = max(p.trips.pause, p.resumes) // it was lost with the rest
+		}
 	}
 	if answer.resumes > p.agreed {
 		p.agreed = answer.resumes
@@ -206,11 +223,34 @@ func (p *Pacer) take(t *trip, answer reply, now time.Duration) {
 			continue
 		}
 		at := add(now, micros(g.wait))
+		soonest := add(t.sent, micros(g.wait)) // the script did not run before that
 		p.trips.given = max(p.trips.given, answer.now)
 		p.trips.newest = max(p.trips.newest, at)
-		p.slots.add(slot{at: at, server: answer.now + g.wait, serial: g.serial})
+		p.trips.lives = max(p.trips.lives, add(soonest, 2*p.span))
+		s := slot{at: at, server: answer.now + g.wait, serial: g.serial}
+		if t.late || soonest < now-tooLate {
+			p.giveBack(s)
+		} else {
+			p.slots.add(s)
+		}
 	}
 	p.losePaused()
+	p.refuseBehind(now)
+}
+
+// refuseBehind refuses those for whom a start behind all that is reserved comes too late.
+func (p *Pacer) refuseBehind(now time.Duration) {
+	if len(p.slots) == 0 {
+		return
+	}
+	last := p.slots.last().at
+	for w := p.queue.unasked; w != nil; {
+		next := w.next
+		if w.misses(last) {
+			p.putOut(w, p.refuse(last-now))
+		}
+		w = next
+	}
 }
 
 // forget drops all that is part of a state which is no more. To use it would break the
