@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -47,7 +46,8 @@ type attempt struct {
 	handshake *handshake // nil where nobody needs to know
 
 	retry   *retryTransport
-	url     *url.URL      // the caller's
+	call    *http.Request // the caller's
+	body    *bodyReader   // nil if it has none
 	startBy time.Duration // on uptime's clock; zero if it may start at any time
 
 	timer   *time.Timer // nil before start
@@ -106,11 +106,13 @@ func (a *attempt) start(req *http.Request) {
 
 // waitsFor reports whether the slot that t gets for req is the attempt's own. Another
 // chain that was given the attempt's context, to fetch a token, say, has its own
-// waits. A Pace layer that Retry cannot see, behind a foreign layer, is known by where
-// its request goes.
+// waits. Where Retry can see no Pace layer there may be one behind a foreign layer,
+// which is known by where its request goes.
 func (a *attempt) waitsFor(t *paceTransport, req *http.Request) bool {
-	return slices.Contains(a.retry.paces, t) ||
-		a.url != nil && req.URL != nil && req.URL.Host == a.url.Host && req.URL.Path == a.url.Path
+	if len(a.retry.paces) > 0 {
+		return slices.Contains(a.retry.paces, t)
+	}
+	return req.Method == a.call.Method && req.URL != nil && a.call.URL != nil && req.URL.Host == a.call.URL.Host
 }
 
 // hold stops the attempt's clock, while it waits for a slot or for good. It is too
@@ -127,7 +129,7 @@ func (a *attempt) expire() { a.cancel(&attemptTimeoutError{a.policy.AttemptTimeo
 // settle ends the attempt's timeout and says what its error means. A response that
 // came in time is not cut by it, nor is what is still to be sent of the request: the
 // attempt's context is released when both bodies are done with.
-func (a *attempt) settle(body *replay, resp *http.Response, err error) (*http.Response, error) {
+func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error) {
 	err = a.handshake.explain(err)
 	if a.cancel == nil {
 		return resp, err
@@ -144,10 +146,10 @@ func (a *attempt) settle(body *replay, resp *http.Response, err error) (*http.Re
 		return nil, err
 	}
 	if resp.Body == http.NoBody {
-		body.whenSent(func() { a.cancel(nil) })
+		a.body.whenSent(func() { a.cancel(nil) })
 		return resp, nil
 	}
-	resp.Body = releasing(resp.Body, func() { body.whenSent(func() { a.cancel(nil) }) })
+	resp.Body = releasing(resp.Body, func() { a.body.whenSent(func() { a.cancel(nil) }) })
 	return resp, nil
 }
 

@@ -125,6 +125,44 @@ func TestAttemptsContextLivesUntilItsBodyIsSent(t *testing.T) {
 	}
 }
 
+// The response of an attempt may be closed when the next one is under way.
+func TestAttemptsContextIsReleasedByItsOwnBodies(t *testing.T) {
+	for name, body := range map[string]func() io.Reader{
+		"GetBody": func() io.Reader { return strings.NewReader("order") },
+		"stream":  func() io.Reader { return trackString("order") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sent []*http.Request
+				slow := newSlowBody(kib, time.Hour)
+				base := newScript(step{answer: func(req *http.Request) (*http.Response, error) {
+					sent = append(sent, req)
+					if len(sent) == 1 {
+						return &http.Response{StatusCode: 503, Body: slow, Uncompressed: true}, nil
+					}
+					return &http.Response{StatusCode: 202, Body: http.NoBody}, nil
+				}})
+				policy := retrypolicy.Must(retrypolicy.Config{AttemptTimeout: time.Minute, ReplayBuffer: kib, Backoff: retrypolicy.Constant(0)})
+				if status, _, err := send(t, pacedhttp.New(base, pacedhttp.Retry(policy)), newRequest(t, "PUT", body())); status != 202 || err != nil {
+					t.Fatal(status, err)
+				}
+				time.Sleep(10 * time.Hour) // by then the first response has ended
+				if err := sent[0].Context().Err(); err == nil {
+					t.Error("the first attempt's context was not released with its response")
+				}
+				if err := sent[1].Context().Err(); err != nil {
+					t.Errorf("%v while the request is being sent", err)
+				}
+				io.Copy(io.Discard, sent[1].Body)
+				sent[1].Body.Close()
+				if sent[1].Context().Err() == nil {
+					t.Error("the second attempt's context was not released with its body")
+				}
+			})
+		})
+	}
+}
+
 // A boundBody can be read as long as its request's context lives.
 type boundBody struct{ ctx context.Context }
 

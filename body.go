@@ -46,9 +46,9 @@ func newReplay(req *http.Request, buffer int64) *replay {
 
 // attach gives the body to out, the next attempt's request, and cuts off the
 // previous attempt, which the base transport may still be sending.
-func (r *replay) attach(out *http.Request) {
+func (r *replay) attach(out *http.Request) *bodyReader {
 	if r == nil {
-		return
+		return nil
 	}
 	if r.next != nil {
 		r.stream.close()
@@ -61,6 +61,7 @@ func (r *replay) attach(out *http.Request) {
 	if r.stream.buffer > 0 {
 		out.GetBody = body.again
 	}
+	return body
 }
 
 // replayable reports whether another attempt could have the body.
@@ -79,6 +80,7 @@ func (r *replay) rewind() (bool, error) {
 	case r.getBody == nil:
 		return r.stream.hold(), nil
 	}
+	r.stream.rest()
 	body, err := r.getBody()
 	if err == nil && body == nil {
 		err = errors.New("neither a body nor an error")
@@ -107,13 +109,4 @@ func (r *replay) retire() {
 	if r != nil {
 		r.stream.retire()
 	}
-}
-
-// whenSent calls f when the current attempt has no more use for the body.
-func (r *replay) whenSent(f func()) {
-	if r == nil {
-		f()
-		return
-	}
-	r.stream.whenUnread(f)
 }

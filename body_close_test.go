@@ -1,6 +1,7 @@
 package pacedhttp_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -398,4 +400,34 @@ func TestCopyOfAnAttemptIsClosedWithIt(t *testing.T) {
 		}
 		copies[2].wantClosedOnce(t)
 	})
+}
+
+// A GetBody may seek back what every copy reads.
+func TestGetBodyThatSeeksBackSendsTheWholeBody(t *testing.T) {
+	payload := noise(8 << 20)
+	for _, proto := range protocols {
+		t.Run(proto, func(t *testing.T) {
+			var sends atomic.Int64
+			var got []byte
+			base, url := serveProto(t, proto, func(w http.ResponseWriter, r *http.Request) {
+				if sends.Add(1) == 1 {
+					w.WriteHeader(503) // early
+					return
+				}
+				got, _ = io.ReadAll(r.Body)
+			})
+			shared := bytes.NewReader(payload)
+			req := newRequestTo(t, "PUT", url, nil)
+			req.GetBody = func() (io.ReadCloser, error) {
+				_, err := shared.Seek(0, io.SeekStart)
+				return io.NopCloser(shared), err
+			}
+			req.Body, _ = req.GetBody()
+			req.ContentLength = int64(len(payload))
+			status, _, err := send(t, pacedhttp.New(base, pacedhttp.Retry(policyOf(3, 20*time.Millisecond))), req)
+			if status != 200 || err != nil || !bytes.Equal(got, payload) {
+				t.Errorf("got %d, %v, the server got %d bytes of %d", status, err, len(got), len(payload))
+			}
+		})
+	}
 }

@@ -3,6 +3,8 @@ package pacedhttp_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"testing"
@@ -62,6 +64,23 @@ func TestAnotherChainsSlotCountsTowardsTheAttemptsTimeout(t *testing.T) {
 			t.Errorf("%v after %v, want the attempt's timeout", err, took)
 		}
 	})
+}
+
+func TestAnotherChainsRefusalIsNotTheAttempts(t *testing.T) {
+	tokens := pacedhttp.New(newScript(), pacedhttp.Pace(grants(1)))
+	fetch := func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+		_, _, err := send(t, tokens, newRequestTo(t, "GET", "http://tokens.test/", nil).WithContext(req.Context()))
+		return err
+	}
+	var why []retrypolicy.Reason
+	rt := pacedhttp.New(newScript(step{status: 503}), reasons(&why), pacedhttp.Retry(policyOf(3, 0)), pacedhttp.Pace(grants(9)), pacedhttp.Prepare(fetch))
+	status, _, err := send(t, rt, newRequest(t, "GET", nil))
+	if failure, ok := errors.AsType[*retrypolicy.Error](err); !ok || failure.Attempts != 2 || !errors.Is(err, errClosed) {
+		t.Errorf("got %d, %v, want what Prepare met with", status, err)
+	}
+	if !slices.Equal(why, []retrypolicy.Reason{retrypolicy.ReasonNotRetryable}) {
+		t.Errorf("gave up for %q", why)
+	}
 }
 
 // A context may outlive its attempt.
@@ -162,4 +181,33 @@ func TestMaxElapsedRefusalNamesItsReason(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestLargestMaxElapsedBoundsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := newScript(step{status: 503}, step{})
+		policy := retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Constant(0), MaxElapsed: math.MaxInt64})
+		if status, _, err := send(t, pacedhttp.New(base, pacedhttp.Retry(policy), pacedhttp.Pace(grants(9))), newRequest(t, "GET", nil)); status != 200 || err != nil {
+			t.Errorf("got %d, %v", status, err)
+		}
+	})
+}
+
+func TestWaitersOwnTimeoutIsNotTheCallersDeadline(t *testing.T) {
+	var why []retrypolicy.Reason
+	taken := false
+	backend := waiterFunc(func(context.Context) error {
+		if !taken {
+			taken = true
+			return nil
+		}
+		return fmt.Errorf("quota server: %w", context.DeadlineExceeded)
+	})
+	rt := pacedhttp.New(newScript(step{status: 503}), reasons(&why), pacedhttp.Retry(policyOf(3, 0)), pacedhttp.Pace(backend))
+	if status, _, err := send(t, rt, newRequest(t, "GET", nil).WithContext(context.Background())); status != 503 || err != nil {
+		t.Errorf("got %d, %v", status, err)
+	}
+	if !slices.Equal(why, []retrypolicy.Reason{retrypolicy.ReasonNotRetryable}) {
+		t.Errorf("gave up for %q", why)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -28,7 +29,8 @@ import (
 // ReplayBuffer; or if nothing of it was read. The base transport may close the
 // caller's body after RoundTrip has returned, like any other transport. When the
 // context ends, the body is closed even while it is being read: a producer that blocks
-// does not delay the end of the call. Where ContentLength is known the last bytes are
+// does not delay the end of the call, nor does a copy of GetBody's whose Close ends a
+// Read. Where ContentLength is known the last bytes are
 // sent once the body has ended there, so that no server takes for whole what is not.
 //
 // A layer below Retry sees one attempt at a time: hedging belongs above it or below
@@ -67,7 +69,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var delay time.Duration
 	for n := 1; ; n++ {
 		a, resp, err := c.attempt(n, delay)
-		if refusal, ok := errors.AsType[*PaceError](err); ok {
+		if refusal := refusalIn(err); refusal != nil {
 			a.done(nil, err, retrypolicy.Accept)
 			return c.refused(n-1, refusal, err, last)
 		}
@@ -99,7 +101,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.observer.retryScheduled(c.ctx, RetryInfo{a.info, req, resp, err, next.Verdict, delay})
 		last = setAside(resp, err)
 		next.Delay -= uptime() - decided // the drain is part of the wait
-		if !next.Wait(c.ctx) {
+		if !next.Wait(c.ctx) || c.late() {
 			return c.interrupted(n, last)
 		}
 	}
@@ -124,20 +126,20 @@ func (c *call) attempt(n int, delay time.Duration) (*attempt, *http.Response, er
 		policy:   c.policy,
 		observer: c.observer,
 		retry:    c.retryTransport,
-		url:      c.req.URL,
+		call:     c.req,
 	}
 	if d := c.policy.MaxElapsed(); n > 1 && d > 0 {
-		a.startBy = c.began + d
+		a.startBy = c.began + min(d, math.MaxInt64/4)
 	}
 	a.bound()
 	a.Context, a.handshake = watchHandshake(a.Context, c.req)
 	out := c.req.WithContext(a)
-	c.body.attach(out)
+	a.body = c.body.attach(out)
 	if len(c.paces) == 0 {
 		a.start(out)
 	}
 	resp, err := exchange(c.next, out)
-	resp, err = a.settle(c.body, resp, err)
+	resp, err = a.settle(resp, err)
 	if resp != nil && resp.Request == nil {
 		resp.Request = out
 	}
@@ -177,14 +179,25 @@ func (c *call) fail(attempts int, reason retrypolicy.Reason, err error) (*http.R
 	return nil, failure
 }
 
-// interrupted ends the call when its context ended during a delay. What the last
-// attempt brought is not lost to a deadline.
+// late reports whether a retry would start after MaxElapsed: to drain a response may
+// take longer than the delay.
+func (c *call) late() bool {
+	d := c.policy.MaxElapsed()
+	return d > 0 && uptime()-c.began > d
+}
+
+// interrupted ends the call when its time ended during a delay. What the last attempt
+// brought is not lost to that, unless the caller cancelled.
 func (c *call) interrupted(attempts int, last outcome) (*http.Response, error) {
 	defer last.forget()
-	if last.whole && c.ctx.Err() != context.Canceled {
-		return c.restore(attempts, retrypolicy.ReasonDeadline, last)
+	reason := retrypolicy.ReasonMaxElapsed
+	if c.ctx.Err() != nil {
+		reason = retrypolicy.ReasonDeadline
 	}
-	return c.fail(attempts, "", last.failure())
+	if last.whole && c.ctx.Err() != context.Canceled {
+		return c.restore(attempts, reason, last)
+	}
+	return c.fail(attempts, reason, last.failure())
 }
 
 // refused ends the call when the pacer gave no slot to its next attempt. What the
@@ -204,13 +217,28 @@ func (c *call) refused(attempts int, refusal *PaceError, err error, last outcome
 	}
 }
 
+// refusalIn returns the refusal of the attempt's own slot, if that is what err is. What
+// Prepare met with, or a Retry layer below after it had sent something, is none.
+func refusalIn(err error) *PaceError {
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch e := err.(type) {
+		case *PaceError:
+			return e
+		case *prepareError, *retrypolicy.Error:
+			return nil
+		}
+	}
+	return nil
+}
+
 func (c *call) refusalReason(refusal *PaceError) retrypolicy.Reason {
+	_, hasDeadline := c.ctx.Deadline()
 	switch {
 	case c.ctx.Err() == context.Canceled:
 		return retrypolicy.ReasonCanceled
 	case errors.Is(refusal, errMaxElapsed):
 		return retrypolicy.ReasonMaxElapsed
-	case refusal.Timeout():
+	case hasDeadline && refusal.Timeout():
 		return retrypolicy.ReasonDeadline
 	default:
 		return retrypolicy.ReasonNotRetryable

@@ -322,6 +322,33 @@ func TestReleaseOfAResponseIsPartOfTheDelay(t *testing.T) {
 	}
 }
 
+func TestNoRetryStartsAfterMaxElapsedThoughReleaseTookLong(t *testing.T) {
+	const ms = time.Millisecond
+	for _, body := range []time.Duration{60 * ms, time.Hour} {
+		t.Run(body.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := newScript(step{status: 503, stream: io.NopCloser(&lateReader{strings.NewReader("busy"), body})}, step{})
+				if body == time.Hour {
+					base = newScript(step{status: 503, stream: newSlowBody(kib, body)}, step{})
+				}
+				var why []retrypolicy.Reason
+				policy := retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Constant(10 * ms), MaxElapsed: 50 * ms})
+				status, text, err := send(t, pacedhttp.New(base, reasons(&why), pacedhttp.Retry(policy)), newRequest(t, "GET", nil))
+				if body == time.Hour {
+					if _, ok := errors.AsType[*retrypolicy.Error](err); !ok {
+						t.Errorf("got %d, %v", status, err)
+					}
+				} else if status != 503 || text != "busy" {
+					t.Errorf("got %d %q, %v, want the 503", status, text, err)
+				}
+				if base.calls() != 1 || !slices.Equal(why, []retrypolicy.Reason{retrypolicy.ReasonMaxElapsed}) {
+					t.Errorf("%d sends, gave up for %q", base.calls(), why)
+				}
+			})
+		})
+	}
+}
+
 func TestFailingHostClosesNoIdleConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		base := &idleCounter{script: newScript(step{err: errLost}, step{status: 503})}

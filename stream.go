@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 )
 
 // pieceBytes is the most that is read at a time. net/http asks for no more.
@@ -33,13 +34,14 @@ type stream struct {
 	asking  int       // size of the read under way; 0 if there is none
 	attempt int       // whose readers are not cut off
 	open    int       // how many of those have begun and not finished
+	unsent  int       // how many have begun and are not closed
 	held    bool      // for another attempt: it must stay replayable
 	retired bool      // there will be no other attempt
 	closed  bool      // body.Close was called
 	isCopy  bool      // of a single attempt
 
 	unwatch func() bool // the end of the current attempt's context
-	unread  func()      // called when the current attempt's readers have finished
+	sent    func()      // called when the current attempt's readers are closed
 }
 
 func newStream(body io.ReadCloser, length, buffer int64) *stream {
@@ -88,33 +90,44 @@ func (s *stream) hold() bool {
 	return s.held
 }
 
-// whenUnread calls f, which must not wait for anything, when the current attempt's
-// readers have finished. One f at a time is kept.
-func (s *stream) whenUnread(f func()) {
+// rest keeps a copy from being read until the next attempt: GetBody may make the next
+// copy by seeking back what both read. A read that blocks is not waited for.
+func (s *stream) rest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unread = f
-	if s.open == 0 {
-		s.allFinished()
+	s.held = true
+	if s.asking == 0 {
+		return
 	}
-}
-
-// allFinished needs s.mu.
-func (s *stream) allFinished() {
-	if f := s.unread; f != nil {
-		s.unread = nil
-		f()
+	patient := true
+	timer := time.AfterFunc(releaseTime, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		patient = false
+		s.changed.Broadcast()
+	})
+	defer timer.Stop()
+	for s.asking > 0 && patient {
+		s.changed.Wait()
 	}
 }
 
 // cutOff needs s.mu.
 func (s *stream) cutOff() {
 	s.attempt++
-	s.open = 0
+	s.open, s.unsent = 0, 0
 	s.held = false
 	s.unwatch()
-	s.allFinished()
+	s.allSent()
 	s.changed.Broadcast()
+}
+
+// allSent needs s.mu.
+func (s *stream) allSent() {
+	if f := s.sent; f != nil {
+		s.sent = nil
+		f()
+	}
 }
 
 // close ends the current readers and closes the body.
@@ -169,8 +182,7 @@ func (s *stream) readOn(n int) {
 		defer s.mu.Unlock()
 		defer func() {
 			if v := recover(); v != nil {
-				s.asking, s.end = 0, bodyPanic{v} // for whoever reads
-				s.changed.Broadcast()
+				s.end = bodyPanic{v} // for whoever reads
 			}
 		}()
 		if s.closed { // before the read began
@@ -190,14 +202,16 @@ func (s *stream) readOn(n int) {
 // body is read.
 func (s *stream) readInto(p []byte) (int, error) {
 	s.asking = len(p)
+	defer func() {
+		s.asking = 0
+		s.changed.Broadcast()
+	}()
 	n, err := s.fetch(p)
 	if s.length > 0 {
 		n, err = s.checkLength(n, err)
 	}
-	s.asking = 0
 	s.read += int64(n)
 	s.end = err
-	s.changed.Broadcast()
 	return n, err
 }
 
@@ -234,6 +248,7 @@ type bodyReader struct {
 	attempt int
 	offset  int64
 	begun   bool
+	closed  bool
 	end     error // why there is nothing more to read
 }
 
@@ -242,6 +257,7 @@ func (b *bodyReader) begin() {
 	if !b.begun {
 		b.begun = true
 		b.stream.open++
+		b.stream.unsent++
 	}
 }
 
@@ -274,7 +290,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 			return 0, b.finish(s.end)
 		case s.closed:
 			return 0, b.finish(errCutOff)
-		case s.asking > 0, s.held && s.read == s.buffer:
+		case s.asking > 0, s.held && s.read >= s.buffer:
 			s.changed.Wait() // for bytes, which are those of all readers, or to be cut off
 		case s.isCopy:
 			n, err := s.readInto(p)
@@ -299,8 +315,32 @@ func (b *bodyReader) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.finish(errCutOff)
+	if b.begun && !b.closed && b.attempt == s.attempt {
+		if s.unsent--; s.unsent == 0 {
+			s.allSent()
+		}
+	}
+	b.closed = true
 	s.changed.Broadcast()
 	return nil
+}
+
+// whenSent calls f, which must not wait for anything, when b's attempt has no more use
+// for the body. The last bytes of a body may be sent long after they were read: what
+// tells is Close.
+func (b *bodyReader) whenSent(f func()) {
+	if b == nil {
+		f()
+		return
+	}
+	s := b.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.attempt != s.attempt || s.unsent == 0 {
+		f()
+		return
+	}
+	s.sent = f
 }
 
 // abandon cuts b's attempt off, since its context has ended: net/http may not return
@@ -314,7 +354,7 @@ func (b *bodyReader) abandon(cause error) {
 		return
 	}
 	if b.end == nil {
-		b.end = cause
+		b.end = abandonment{cause}
 	}
 	s.cutOff()
 	if s.retired || !s.canReplay() {
@@ -338,6 +378,13 @@ func (b *bodyReader) again() (io.ReadCloser, error) {
 	return &bodyReader{stream: s, attempt: s.attempt}, nil
 }
 
+// An abandonment is why an attempt ended that was sending its body. Whatever the cause,
+// it is not io.EOF: half a body must not look whole.
+type abandonment struct{ cause error }
+
+func (a abandonment) Error() string { return a.cause.Error() }
+func (a abandonment) Unwrap() error { return a.cause }
+
 // A bodyPanic is the end of a body whose Read panicked.
 type bodyPanic struct{ value any }
 
@@ -352,11 +399,8 @@ func (b *bodyReader) finish(err error) error {
 	}
 	b.end = err
 	if b.begun && b.attempt == s.attempt {
-		if s.open--; s.open == 0 {
-			s.allFinished()
-			if s.retired {
-				s.closeBody()
-			}
+		if s.open--; s.open == 0 && s.retired {
+			s.closeBody()
 		}
 	}
 	return err

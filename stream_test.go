@@ -145,3 +145,42 @@ func TestBodyIsClosedByTheLastOfItsReaders(t *testing.T) {
 		t.Error("the body was left open")
 	}
 }
+
+func TestNoCauseMakesHalfABodyLookWhole(t *testing.T) {
+	for kind, buffer := range map[string]int64{"kept": 10, "not kept": 0} {
+		t.Run(kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				body, feed := io.Pipe()
+				s := newStream(patient{body}, 0, buffer)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				b := s.reader(ctx)
+				var err error
+				go func() { _, err = b.Read(make([]byte, 10)) }()
+				synctest.Wait()
+				cancel(io.EOF)
+				synctest.Wait()
+				if err == nil || err == io.EOF || !errors.Is(err, io.EOF) {
+					t.Errorf("the read ended with %v", err)
+				}
+				s.close()
+				feed.Close()
+			})
+		})
+	}
+}
+
+func TestPanicOfACopyLeavesItReadable(t *testing.T) {
+	s := newCopy(patient{panicking{}}, 0)
+	b := s.reader(t.Context())
+	for range 2 {
+		func() {
+			defer func() {
+				if v := recover(); v != "broken" {
+					t.Errorf("recovered %v", v)
+				}
+			}()
+			b.Read(make([]byte, 10))
+		}()
+	}
+	b.Close()
+}

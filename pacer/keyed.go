@@ -29,7 +29,7 @@ type KeyedConfig struct {
 // forgetting never admits a start that remembering would have refused. Whoever
 // still holds a forgotten pacer is served by the key's current one.
 //
-// While MaxKeys pacers are busy, further keys share one overflow pacer, that of the
+// While MaxKeys pacers are busy, further keys share one overflow pacer, made for the
 // key "". As long as it is busy, new keys stay on it, even when there is room again:
 // what they started there counts. It counts for a pacer with a longer Period than
 // the overflow pacer's too, which begins with a pause then.
@@ -74,7 +74,7 @@ func (k *Keyed) Get(key string) *Pacer {
 	if len(k.pacers) >= k.maxKeys {
 		k.forgetIdle()
 	}
-	if key == "" || len(k.pacers) >= k.maxKeys || k.overflow != nil && k.overflow.busy() > 0 {
+	if len(k.pacers) >= k.maxKeys || k.overflow != nil && k.overflow.busy() > 0 {
 		if k.overflow == nil {
 			k.overflow = k.make("")
 		}

@@ -231,18 +231,6 @@ func TestKeyedCountsStartsOnTheOverflowForALongerPeriod(t *testing.T) {
 	})
 }
 
-func TestKeyedEmptyKeyIsTheOverflow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		k, made := newKeyed(t, 1, onePerSecond)
-		p := k.Get("")
-		start(t, k.Get("a"))
-		if k.Get("b") != p {
-			t.Error("the quota of the empty key exists twice")
-		}
-		wantMade(t, made, "", "a")
-	})
-}
-
 func TestKeyedHasRoomForTenThousandByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, made := newKeyed(t, 0, onePerSecond)

@@ -144,7 +144,7 @@ var (
 	// path with its query.
 	quoting = regexp.MustCompile(`(bad Content-Length|invalid empty Content-Length|multiple Content-Length headers; got|` +
 		`(?:unsupported|too many) transfer encodings?:|malformed HTTP (?:response|status code|version)|` +
-		`bad trailer key|invalid request :path) .*`)
+		`bad trailer key|invalid (?:Upgrade|Transfer-Encoding|Connection) request header:|invalid request :path) .*`)
 )
 
 // scrub takes user information, queries and fragments out of the URLs in text, and

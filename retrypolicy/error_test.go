@@ -48,6 +48,7 @@ func TestErrorTextAlone(t *testing.T) {
 		{errBoom, "boom"},
 		{&url.Error{Op: "Get", URL: "http://u:p@h.test/?q=1", Err: errBoom}, "Get: boom"},
 		{errors.New(`http2: invalid request :path "files?q=1" from URL.Opaque = "files"`), "http2: invalid request :path"},
+		{errors.New(`http2: invalid Upgrade request header: ["hunter2"]`), "http2: invalid Upgrade request header:"},
 	} {
 		if got := ErrorText(c.err); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
