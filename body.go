@@ -27,6 +27,7 @@ func (e *bodyError) Retryable() bool { return false }
 type replay struct {
 	getBody func() (io.ReadCloser, error)
 	length  int64
+	trailer bool    // reading the body may fill in the request's Trailer
 	stream  *stream // of the current attempt
 	next    *stream // of the next attempt, once rewind has got it from GetBody
 }
@@ -35,7 +36,7 @@ func newReplay(req *http.Request, buffer int64) *replay {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil
 	}
-	r := &replay{getBody: req.GetBody, length: req.ContentLength}
+	r := &replay{getBody: req.GetBody, length: req.ContentLength, trailer: len(req.Trailer) > 0}
 	if r.getBody != nil {
 		r.stream = newCopy(req.Body, r.length)
 	} else {
@@ -78,7 +79,7 @@ func (r *replay) rewind() (bool, error) {
 	case r == nil:
 		return true, nil
 	case r.getBody == nil:
-		return r.stream.hold(), nil
+		return r.stream.hold(r.trailer), nil
 	}
 	r.stream.rest()
 	body, err := r.getBody()

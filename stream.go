@@ -82,11 +82,12 @@ func (s *stream) canReplay() bool {
 }
 
 // hold keeps the stream replayable until the next attempt, or reports false if it is
-// not. What the current readers may still read is kept; beyond that they wait.
-func (s *stream) hold() bool {
+// not. What the current readers may still read is kept; beyond that they wait. A quiet
+// stream is one that nobody must be reading meanwhile.
+func (s *stream) hold(quiet bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held = s.canReplay()
+	s.held = s.canReplay() && !(quiet && s.asking > 0)
 	return s.held
 }
 

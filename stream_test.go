@@ -184,3 +184,22 @@ func TestPanicOfACopyLeavesItReadable(t *testing.T) {
 	}
 	b.Close()
 }
+
+// A read that is left behind may set a trailer while the next attempt's are being sent.
+func TestBodyThatMaySetTrailersIsNotReplayedWhileItIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body, feed := io.Pipe()
+		s := newStream(patient{body}, 0, 10)
+		b := s.reader(t.Context())
+		go b.Read(make([]byte, 10))
+		synctest.Wait()
+		if s.hold(true) {
+			t.Error("held while it is read")
+		}
+		if !s.hold(false) {
+			t.Error("not held though it sets no trailers")
+		}
+		s.close()
+		feed.Close()
+	})
+}
