@@ -125,6 +125,12 @@ func TestAttemptsContextLivesUntilItsBodyIsSent(t *testing.T) {
 	}
 }
 
+// A lingering body takes an hour to end, or to be closed.
+type lingering struct{}
+
+func (lingering) Read([]byte) (int, error) { time.Sleep(time.Hour); return 0, io.EOF }
+func (lingering) Close() error             { time.Sleep(time.Hour); return nil }
+
 // The response of an attempt may be closed when the next one is under way.
 func TestAttemptsContextIsReleasedByItsOwnBodies(t *testing.T) {
 	for name, body := range map[string]func() io.Reader{
@@ -134,11 +140,10 @@ func TestAttemptsContextIsReleasedByItsOwnBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var sent []*http.Request
-				slow := newSlowBody(kib, time.Hour)
 				base := newScript(step{answer: func(req *http.Request) (*http.Response, error) {
 					sent = append(sent, req)
 					if len(sent) == 1 {
-						return &http.Response{StatusCode: 503, Body: slow, Uncompressed: true}, nil
+						return &http.Response{StatusCode: 503, Body: lingering{}, Uncompressed: true}, nil
 					}
 					return &http.Response{StatusCode: 202, Body: http.NoBody}, nil
 				}})

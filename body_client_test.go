@@ -250,3 +250,34 @@ func TestTrailersOfARequestArriveWithEachAttempt(t *testing.T) {
 		}
 	}
 }
+
+func TestTrailersAreNotSentWhileAnEarlierAttemptMaySetThem(t *testing.T) {
+	for name, trailer := range map[string]http.Header{"trailers": {"X-Sum": nil}, "none": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				producer, feed := io.Pipe()
+				base := newScript(
+					step{answer: func(req *http.Request) (*http.Response, error) {
+						go func() { io.Copy(io.Discard, req.Body); req.Body.Close() }()
+						synctest.Wait()
+						return &http.Response{StatusCode: 503}, nil
+					}},
+					step{answer: func(req *http.Request) (*http.Response, error) {
+						return &http.Response{StatusCode: 200}, req.Body.Close()
+					}})
+				var why []retrypolicy.Reason
+				req := newRequest(t, "PUT", producer)
+				req.Trailer = trailer
+				send(t, pacedhttp.New(base, reasons(&why), pacedhttp.Retry(quick(retrypolicy.Config{ReplayBuffer: kib}))), req)
+				want := 2
+				if trailer != nil {
+					want = 1
+				}
+				if base.calls() != want || want == 1 && !slices.Equal(why, []retrypolicy.Reason{retrypolicy.ReasonBodyNotReplayable}) {
+					t.Errorf("sent %d times, gave up for %q, want %d", base.calls(), why, want)
+				}
+				feed.Close()
+			})
+		})
+	}
+}

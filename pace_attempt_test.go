@@ -21,7 +21,7 @@ func TestAnotherChainsSlotIsNotTheAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := pacedhttp.New(newScript(), pacedhttp.Pace(waits(10*time.Second)))
 		fetch := func(req *http.Request, _ pacedhttp.AttemptInfo) error {
-			_, _, err := send(t, tokens, newRequestTo(t, "GET", "http://tokens.test/", nil).WithContext(req.Context()))
+			_, _, err := send(t, tokens, newRequestTo(t, "GET", "http://api.test/token", nil).WithContext(req.Context()))
 			return err
 		}
 		var infos []pacedhttp.AttemptInfo

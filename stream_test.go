@@ -203,3 +203,23 @@ func TestBodyThatMaySetTrailersIsNotReplayedWhileItIsRead(t *testing.T) {
 		feed.Close()
 	})
 }
+
+func TestBodyIsSentWhenEachOfItsReadersIsClosed(t *testing.T) {
+	s := newStream(patient{strings.NewReader("order")}, 0, 10)
+	b := s.reader(t.Context())
+	again, err := b.again()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.ReadAll(again)
+	b.Close()
+	b.Close()
+	sent := false
+	if b.whenSent(func() { sent = true }); sent {
+		t.Error("sent though a reader is open")
+	}
+	if again.Close(); !sent {
+		t.Error("not sent though all readers are closed")
+	}
+	s.close()
+}

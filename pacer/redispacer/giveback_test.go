@@ -108,11 +108,7 @@ func TestStartsThatHaveOverwrittenOthersStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, newFakeRedis(t), burst(5, time.Second)...)
 		r := s.reserve(2000)
-		var serials []int64
-		for _, g := range slices.Backward(r.grants) {
-			serials = append(serials, g.serial)
-		}
-		if got := s.run(request{epoch: r.epoch, returns: serials}).returned; got != 1024 {
+		if got := s.run(request{epoch: r.epoch, returns: r.serials(2000)}).returned; got != 1024 {
 			t.Errorf("%d given back, want 1024", got)
 		}
 		// 976 of them stay, five a second.
@@ -122,21 +118,39 @@ func TestStartsThatHaveOverwrittenOthersStay(t *testing.T) {
 	})
 }
 
+// serials returns the names of a reply's last n starts, newest first.
+func (r reply) serials(n int) []int64 {
+	var serials []int64
+	for _, g := range slices.Backward(r.grants[len(r.grants)-n:]) {
+		serials = append(serials, g.serial)
+	}
+	return serials
+}
+
+func TestStartsThatHaveOverwrittenOthersStayThoughLaterOnesAreGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, newFakeRedis(t), burst(5, time.Second)...)
+		r := s.reserve(1100)
+		s.run(request{epoch: r.epoch, returns: r.serials(600)}) // 500 stay
+		later := s.reserve(10)
+		rest := append(later.serials(10), reply{grants: r.grants[:500]}.serials(500)...)
+		if got := s.run(request{epoch: r.epoch, returns: rest}).returned; got != 510-(1100-1024) {
+			t.Errorf("%d given back, want %d", got, 510-(1100-1024))
+		}
+	})
+}
+
 func TestAnotherConfigurationLooksBackPastStartsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
-		small, large := newScripted(t, f, burst(5, time.Second)...), newScripted(t, f, burst(2000, time.Second)...)
-		small.reserve(5)
-		time.Sleep(10 * time.Second)
-		small.reserve(5)
-		r := small.reserve(1000)
-		var serials []int64
-		for _, g := range slices.Backward(r.grants) {
-			serials = append(serials, g.serial)
+		small, large := newScripted(t, f, burst(5, time.Second)...), newScripted(t, f, burst(1000, time.Second)...)
+		r := small.reserve(1500)                                    // more than the ring holds
+		small.run(request{epoch: r.epoch, returns: r.serials(200)}) // the last that stay are at 259 s
+		if waits := large.reserve(1).waits(); waits[0] != 259*time.Second {
+			t.Errorf("the next of the large limit waits %v, want 259s", waits)
 		}
-		small.run(request{epoch: r.epoch, returns: serials})
-		if waits := large.reserve(1995).waits(); waits[1994] != 0 {
-			t.Errorf("the last waits %v, want none", waits[1994])
+		if waits := small.reserve(1).waits(); waits[0] != 260*time.Second {
+			t.Errorf("the next of the small limit waits %v, want 260s", waits)
 		}
 	})
 }
