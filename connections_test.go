@@ -73,6 +73,7 @@ func TestRetriesReuseTheirConnection(t *testing.T) {
 							if status, _, err := send(t, rt, newRequest(t, "GET", nil)); err != nil {
 								t.Fatal(status, err)
 							}
+							synctest.Wait() // net/http lends a new HTTP/2 connection before it shares it
 						}
 						if *dials != 1 {
 							t.Errorf("%d connections for 8 calls, want 1", *dials)
