@@ -36,7 +36,7 @@ type stream struct {
 	open    int       // how many of those have begun and not finished
 	unsent  int       // how many have begun and are not closed
 	held    bool      // for another attempt: it must stay replayable
-	retired bool      // there will be no other attempt
+	retired bool      // the call is over
 	closed  bool      // body.Close was called
 	isCopy  bool      // of a single attempt
 
@@ -53,7 +53,7 @@ func newStream(body io.ReadCloser, length, buffer int64) *stream {
 // newCopy returns the stream of a body that serves a single attempt.
 func newCopy(body io.ReadCloser, length int64) *stream {
 	s := newStream(body, length, 0)
-	s.retired, s.isCopy = true, true
+	s.isCopy = true
 	return s
 }
 
@@ -345,8 +345,8 @@ func (b *bodyReader) whenSent(f func()) {
 }
 
 // abandon cuts b's attempt off, since its context has ended: net/http may not return
-// before a read that blocks has ended. A body that no attempt can have any more is
-// closed, which may end the goroutine that reads it.
+// before a read that blocks has ended, and only Close may end that of a copy. Otherwise
+// the call closes the body, if it is not over yet.
 func (b *bodyReader) abandon(cause error) {
 	s := b.stream
 	s.mu.Lock()
@@ -358,7 +358,7 @@ func (b *bodyReader) abandon(cause error) {
 		b.end = abandonment{cause}
 	}
 	s.cutOff()
-	if s.retired || !s.canReplay() {
+	if s.retired || s.isCopy && s.asking > 0 {
 		s.closeBody()
 	}
 }
@@ -400,7 +400,7 @@ func (b *bodyReader) finish(err error) error {
 	}
 	b.end = err
 	if b.begun && b.attempt == s.attempt {
-		if s.open--; s.open == 0 && s.retired {
+		if s.open--; s.open == 0 && (s.retired || s.isCopy) {
 			s.closeBody()
 		}
 	}

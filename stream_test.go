@@ -223,3 +223,24 @@ func TestBodyIsSentWhenEachOfItsReadersIsClosed(t *testing.T) {
 	}
 	s.close()
 }
+
+func TestBlockedReadOfACopyEndsWithItsAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body, feed := io.Pipe()
+		s := newCopy(body, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		b := s.reader(ctx)
+		var err error
+		go func() { _, err = b.Read(make([]byte, 10)) }()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("the read ended with %v", err)
+		}
+		if _, err := feed.Write([]byte("order")); err == nil {
+			t.Error("the copy was left open")
+		}
+		s.close()
+	})
+}
