@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/internal/flagvalue"
 )
 
 // config is the command line.
@@ -32,13 +33,13 @@ func parse(args []string, help io.Writer) (config, error) {
 	fs := flag.NewFlagSet("distributed", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // main reports the error
 	fs.Usage = func() {}
-	fs.Var(whole{&cfg.procs, 1, len(names)}, "procs", "start `N` processes")
-	fs.Var(whole{&cfg.goroutines, 1, 1_000}, "goroutines", "each makes its calls from `N` goroutines")
-	fs.Var(whole{&cfg.calls, 1, 10_000}, "calls", "make `N` calls, all processes together")
-	fs.Var(whole{&cfg.quota, 1, 1_000}, "quota", "the server allows `N` requests per period")
-	fs.Var(length{&cfg.period, 100 * time.Millisecond, time.Minute}, "period", "the `length` of the server's window")
-	fs.Var(length{&cfg.tolerance, 0, time.Minute}, "tolerance", "the server forgives network jitter up to this `length`")
-	fs.Var(whole{&cfg.failEvery, 0, 10_000}, "fail", "the server answers every `N`th call with 503 at first; 0 = none")
+	fs.Var(flagvalue.Whole{Value: &cfg.procs, Min: 1, Max: len(names)}, "procs", "start `N` processes")
+	fs.Var(flagvalue.Whole{Value: &cfg.goroutines, Min: 1, Max: 1_000}, "goroutines", "each makes its calls from `N` goroutines")
+	fs.Var(flagvalue.Whole{Value: &cfg.calls, Min: 1, Max: 10_000}, "calls", "make `N` calls, all processes together")
+	fs.Var(flagvalue.Whole{Value: &cfg.quota, Min: 1, Max: 1_000}, "quota", "the server allows `N` requests per period")
+	fs.Var(flagvalue.Length{Value: &cfg.period, Min: 100 * time.Millisecond, Max: time.Minute}, "period", "the `length` of the server's window")
+	fs.Var(flagvalue.Length{Value: &cfg.tolerance, Min: 0, Max: time.Minute}, "tolerance", "the server forgives network jitter up to this `length`")
+	fs.Var(flagvalue.Whole{Value: &cfg.failEvery, Min: 0, Max: 10_000}, "fail", "the server answers every `N`th call with 503 at first; 0 = none")
 	fs.Var(address{&cfg.redis}, "redis", "use the Redis at `host:port` instead of starting one")
 
 	err := fs.Parse(args)
@@ -58,50 +59,6 @@ func parse(args []string, help io.Writer) (config, error) {
 	return cfg, nil
 }
 
-// The flag package puts the flag's name and value before what Set has to say, which is what is allowed.
-
-type whole struct {
-	value    *int
-	min, max int
-}
-
-func (w whole) Set(s string) error {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < w.min || n > w.max {
-		return fmt.Errorf("must be a whole number from %d to %d", w.min, w.max)
-	}
-	*w.value = n
-	return nil
-}
-
-func (w whole) String() string {
-	if w.value == nil { // the flag package asks a zero value for what not to print
-		return ""
-	}
-	return strconv.Itoa(*w.value)
-}
-
-type length struct {
-	value    *time.Duration
-	min, max time.Duration
-}
-
-func (l length) Set(s string) error {
-	d, err := time.ParseDuration(s)
-	if err != nil || d < l.min || d > l.max {
-		return fmt.Errorf("must be a duration from %v to %v, such as 500ms or 1s", l.min, l.max)
-	}
-	*l.value = d
-	return nil
-}
-
-func (l length) String() string {
-	if l.value == nil {
-		return ""
-	}
-	return l.value.String()
-}
-
 type address struct{ value *string }
 
 func (a address) Set(s string) error {
@@ -113,7 +70,7 @@ func (a address) Set(s string) error {
 }
 
 func (a address) String() string {
-	if a.value == nil {
+	if a.value == nil { // the flag package asks a zero value for what not to print
 		return ""
 	}
 	return *a.value

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/internal/flagvalue"
 )
 
 // config is the command line.
@@ -34,12 +35,12 @@ func parse(args []string, help io.Writer) (config, error) {
 	fs := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // main reports the error
 	fs.Usage = func() {}
-	fs.Var(whole{&cfg.calls, 1, 10_000}, "calls", "make `N` calls")
-	fs.Var(whole{&cfg.goroutines, 1, 1_000}, "goroutines", "make them from `N` goroutines")
-	fs.Var(whole{&cfg.rate, 1, 1_000}, "rate", "the server allows `N` requests per period")
-	fs.Var(length{&cfg.period, 100 * time.Millisecond, time.Minute}, "period", "the `length` of the server's window")
-	fs.Var(length{&cfg.tolerance, 0, time.Minute}, "tolerance", "the server forgives network jitter up to this `length`")
-	fs.Var(whole{&cfg.failEvery, 0, 10_000}, "fail", "the server answers every `N`th request it lets in with 503; 0 = none")
+	fs.Var(flagvalue.Whole{Value: &cfg.calls, Min: 1, Max: 10_000}, "calls", "make `N` calls")
+	fs.Var(flagvalue.Whole{Value: &cfg.goroutines, Min: 1, Max: 1_000}, "goroutines", "make them from `N` goroutines")
+	fs.Var(flagvalue.Whole{Value: &cfg.rate, Min: 1, Max: 1_000}, "rate", "the server allows `N` requests per period")
+	fs.Var(flagvalue.Length{Value: &cfg.period, Min: 100 * time.Millisecond, Max: time.Minute}, "period", "the `length` of the server's window")
+	fs.Var(flagvalue.Length{Value: &cfg.tolerance, Min: 0, Max: time.Minute}, "tolerance", "the server forgives network jitter up to this `length`")
+	fs.Var(flagvalue.Whole{Value: &cfg.failEvery, Min: 0, Max: 10_000}, "fail", "the server answers every `N`th request it lets in with 503; 0 = none")
 	fs.Var(choice{&cfg.mode, []string{"burst", "drip", "both"}}, "mode", "`how` to use the quota: burst, drip or both")
 
 	err := fs.Parse(args)
@@ -59,50 +60,6 @@ func parse(args []string, help io.Writer) (config, error) {
 	return cfg, nil
 }
 
-// The flag package puts the flag's name and value before what Set has to say, which is what is allowed.
-
-type whole struct {
-	value    *int
-	min, max int
-}
-
-func (w whole) Set(s string) error {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < w.min || n > w.max {
-		return fmt.Errorf("must be a whole number from %d to %d", w.min, w.max)
-	}
-	*w.value = n
-	return nil
-}
-
-func (w whole) String() string {
-	if w.value == nil { // the flag package asks a zero value for what not to print
-		return ""
-	}
-	return strconv.Itoa(*w.value)
-}
-
-type length struct {
-	value    *time.Duration
-	min, max time.Duration
-}
-
-func (l length) Set(s string) error {
-	d, err := time.ParseDuration(s)
-	if err != nil || d < l.min || d > l.max {
-		return fmt.Errorf("must be a duration from %v to %v, such as 500ms or 1s", l.min, l.max)
-	}
-	*l.value = d
-	return nil
-}
-
-func (l length) String() string {
-	if l.value == nil {
-		return ""
-	}
-	return l.value.String()
-}
-
 type choice struct {
 	value   *string
 	allowed []string
@@ -117,7 +74,7 @@ func (c choice) Set(s string) error {
 }
 
 func (c choice) String() string {
-	if c.value == nil {
+	if c.value == nil { // the flag package asks a zero value for what not to print
 		return ""
 	}
 	return *c.value
