@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/textproto"
 	"net/url"
 	"regexp"
 	"strings"
 )
 
-// An Error is what a failed call ends with. It unwraps to Err only: the errors of
-// earlier attempts are gone.
+// An Error is what a failed call ends with. It is a net.Error, and unwraps to Err only: the
+// errors of earlier attempts are gone.
 type Error struct {
 	// Attempts is the number of attempts made, zero if the context was done before
 	// the first.
@@ -24,6 +25,8 @@ type Error struct {
 	// also matches the context's Err and Cause.
 	Err error
 }
+
+var _ net.Error = (*Error)(nil)
 
 // NewError returns the Error of a call made with ctx, the caller's context, that
 // ends with err after some attempts. If ctx is done, that is the Reason whatever
@@ -54,11 +57,24 @@ func ErrorText(err error) string { return scrub(describe(err)) }
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Timeout reports whether any cause is a timeout, as for a net.Error.
-func (e *Error) Timeout() bool {
-	return contains(e.Err, func(err error) bool {
+// Timeout reports whether any cause is a timeout. With Temporary it makes an Error a
+// net.Error.
+func (e *Error) Timeout() bool { return isTimeout(e.Err) }
+
+// Temporary reports whether any cause says so of itself, as timeouts do.
+func (e *Error) Temporary() bool { return isTemporary(e.Err) }
+
+func isTimeout(err error) bool {
+	return contains(err, func(err error) bool {
 		t, ok := err.(interface{ Timeout() bool })
 		return ok && t.Timeout()
+	})
+}
+
+func isTemporary(err error) bool {
+	return contains(err, func(err error) bool {
+		t, ok := err.(interface{ Temporary() bool })
+		return ok && t.Temporary()
 	})
 }
 
@@ -95,6 +111,12 @@ func (e *interrupted) Error() string {
 	}
 	return text
 }
+
+// Timeout tells of the context's end: what the last attempt met with did not end the call.
+func (e *interrupted) Timeout() bool { return e.ctx == context.DeadlineExceeded }
+
+// Temporary is Timeout, as for [context.DeadlineExceeded].
+func (e *interrupted) Temporary() bool { return e.Timeout() }
 
 func (e *interrupted) Unwrap() []error {
 	errs := []error{e.ctx}
