@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,10 +73,10 @@ func TestTimedOutAttemptIsATimeoutAndNoCancellation(t *testing.T) {
 func TestTimedOutPostIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		base := newScript(step{delay: time.Hour})
-		_, err := pacedhttp.New(base, timed(time.Second)).RoundTrip(newRequest(t, "POST", nil))
-		failure, _ := errors.AsType[*retrypolicy.Error](err)
-		if failure == nil || failure.Reason != retrypolicy.ReasonMethodNotIdempotent || base.calls() != 1 {
-			t.Errorf("%d sends, %v", base.calls(), err)
+		var why []retrypolicy.Reason
+		_, err := pacedhttp.New(base, reasons(&why), timed(time.Second)).RoundTrip(newRequest(t, "POST", nil))
+		if !errors.Is(err, context.DeadlineExceeded) || !slices.Equal(why, []retrypolicy.Reason{retrypolicy.ReasonMethodNotIdempotent}) || base.calls() != 1 {
+			t.Errorf("%d sends, %v for %q", base.calls(), err, why)
 		}
 	})
 }
@@ -97,77 +95,6 @@ func TestResponseThatComesAfterTheTimeoutIsClosed(t *testing.T) {
 	})
 }
 
-// A server may answer in full and read on.
-func TestAttemptsContextLivesUntilItsBodyIsSent(t *testing.T) {
-	for name, body := range map[string]func() io.Reader{
-		"GetBody": func() io.Reader { return strings.NewReader("order") },
-		"stream":  func() io.Reader { return trackString("order") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			var sent *http.Request
-			base := newScript(step{answer: func(req *http.Request) (*http.Response, error) {
-				sent = req
-				return &http.Response{StatusCode: 202, Body: io.NopCloser(strings.NewReader("fine"))}, nil
-			}})
-			if status, _, err := send(t, pacedhttp.New(base, timed(time.Hour)), newRequest(t, "PUT", body())); status != 202 || err != nil {
-				t.Fatal(status, err)
-			}
-			if err := sent.Context().Err(); err != nil {
-				t.Errorf("%v while the request is being sent", err)
-			}
-			if b, err := io.ReadAll(sent.Body); string(b) != "order" || err != nil {
-				t.Errorf("sent %q, %v", b, err)
-			}
-			if sent.Body.Close(); sent.Context().Err() == nil {
-				t.Error("the context was not released with the body")
-			}
-		})
-	}
-}
-
-// A lingering body takes an hour to end, or to be closed.
-type lingering struct{}
-
-func (lingering) Read([]byte) (int, error) { time.Sleep(time.Hour); return 0, io.EOF }
-func (lingering) Close() error             { time.Sleep(time.Hour); return nil }
-
-// The response of an attempt may be closed when the next one is under way.
-func TestAttemptsContextIsReleasedByItsOwnBodies(t *testing.T) {
-	for name, body := range map[string]func() io.Reader{
-		"GetBody": func() io.Reader { return strings.NewReader("order") },
-		"stream":  func() io.Reader { return trackString("order") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var sent []*http.Request
-				base := newScript(step{answer: func(req *http.Request) (*http.Response, error) {
-					sent = append(sent, req)
-					if len(sent) == 1 {
-						return &http.Response{StatusCode: 503, Body: lingering{}, Uncompressed: true}, nil
-					}
-					return &http.Response{StatusCode: 202, Body: http.NoBody}, nil
-				}})
-				policy := retrypolicy.Must(retrypolicy.Config{AttemptTimeout: time.Minute, ReplayBuffer: kib, Backoff: retrypolicy.Constant(0)})
-				if status, _, err := send(t, pacedhttp.New(base, pacedhttp.Retry(policy)), newRequest(t, "PUT", body())); status != 202 || err != nil {
-					t.Fatal(status, err)
-				}
-				time.Sleep(10 * time.Hour) // by then the first response has ended
-				if err := sent[0].Context().Err(); err == nil {
-					t.Error("the first attempt's context was not released with its response")
-				}
-				if err := sent[1].Context().Err(); err != nil {
-					t.Errorf("%v while the request is being sent", err)
-				}
-				io.Copy(io.Discard, sent[1].Body)
-				sent[1].Body.Close()
-				if sent[1].Context().Err() == nil {
-					t.Error("the second attempt's context was not released with its body")
-				}
-			})
-		})
-	}
-}
-
 // A boundBody can be read as long as its request's context lives.
 type boundBody struct{ ctx context.Context }
 
@@ -181,7 +108,6 @@ func (b boundBody) Read([]byte) (int, error) {
 
 func (boundBody) Close() error { return nil }
 
-// Timer and answer may come at the same moment, in either order.
 func TestAnswerAtTheTimeoutIsDeliveredOrTimedOutButNeverCut(t *testing.T) {
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
@@ -249,10 +175,10 @@ func TestCallersDeadlineIsFinal(t *testing.T) {
 				defer cancel()
 				base := newScript(step{delay: time.Hour})
 				began := time.Now()
-				_, err := pacedhttp.New(base, timed(attempt)).RoundTrip(newRequest(t, "GET", nil).WithContext(ctx))
-				failure, ok := errors.AsType[*retrypolicy.Error](err)
-				if !ok || failure.Reason != retrypolicy.ReasonDeadline || !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("got %v", err)
+				var why []retrypolicy.Reason
+				_, err := pacedhttp.New(base, reasons(&why), timed(attempt)).RoundTrip(newRequest(t, "GET", nil).WithContext(ctx))
+				if !slices.Equal(why, []retrypolicy.Reason{retrypolicy.ReasonDeadline}) || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v for %q", err, why)
 				}
 				if took, sends := time.Since(began), int(5*time.Second/attempt)+1; took != 5*time.Second || base.calls() != sends {
 					t.Errorf("%d sends took %v", base.calls(), took)
@@ -290,54 +216,6 @@ func TestAttemptTimeoutNeverCutsADeliveredBody(t *testing.T) {
 				}
 				if took := time.Since(began); took != 16*time.Minute {
 					t.Errorf("the body took %v", took)
-				}
-			})
-		})
-	}
-}
-
-func TestAttemptsContextIsReleased(t *testing.T) {
-	dropped := func(*testing.T, *http.Response) {}
-	atEnd := func(t *testing.T, resp *http.Response) { io.Copy(io.Discard, resp.Body) }
-	closed := func(t *testing.T, resp *http.Response) { resp.Body.Close() }
-	for name, tc := range map[string]struct {
-		step step
-		then func(*testing.T, *http.Response)
-	}{
-		"by Close":                 {step{body: "some"}, closed},
-		"at the end of the body":   {step{body: "some"}, atEnd},
-		"at an error of the body":  {step{stream: io.NopCloser(failingReader{io.ErrUnexpectedEOF})}, atEnd},
-		"at once without a body":   {step{answer: func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 204}, nil }}, dropped},
-		"by an error":              {step{err: errRefused}, dropped},
-		"by a failing response":    {step{status: 503, body: "busy"}, closed},
-		"by its own end":           {step{delay: time.Hour}, dropped},
-		"by a refusal of the slot": {step{status: 503, body: "busy"}, dropped},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var attempts, released atomic.Int64
-				count := func(req *http.Request, _ pacedhttp.AttemptInfo) error {
-					attempts.Add(1)
-					context.AfterFunc(req.Context(), func() { released.Add(1) })
-					return nil
-				}
-				layers := []pacedhttp.Middleware{timed(time.Minute), pacedhttp.Prepare(count)}
-				if name == "by a refusal of the slot" {
-					layers = append(layers, pacedhttp.Pace(grants(1)))
-				}
-				resp, err := pacedhttp.New(newScript(tc.step), layers...).RoundTrip(newRequest(t, "GET", nil))
-				if resp != nil && resp.Body != http.NoBody && name != "by a refusal of the slot" {
-					synctest.Wait()
-					if released.Load() != attempts.Load()-1 {
-						t.Errorf("%d of %d contexts released while the last body is unread", released.Load(), attempts.Load())
-					}
-				}
-				if err == nil {
-					tc.then(t, resp)
-				}
-				synctest.Wait()
-				if attempts.Load() == 0 || released.Load() != attempts.Load() {
-					t.Errorf("%d of %d contexts released", released.Load(), attempts.Load())
 				}
 			})
 		})

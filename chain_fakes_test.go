@@ -2,6 +2,7 @@ package pacedhttp_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -163,6 +164,12 @@ func send(t *testing.T, rt http.RoundTripper, req *http.Request) (status int, bo
 		return resp.StatusCode, readAll(t, resp), nil
 	}
 	return 0, "", err
+}
+
+// isRetryError reports whether err is that of a call of several attempts.
+func isRetryError(err error) bool {
+	_, ok := errors.AsType[*retrypolicy.Error](err)
+	return ok
 }
 
 // seconds returns durations of so many seconds.

@@ -279,5 +279,5 @@ func describe(t *testing.T, resp *http.Response, err error) string {
 	if _, ok := errors.AsType[*pacedhttp.PaceError](err); ok {
 		return "not sent"
 	}
-	return err.Error()
+	return "failed after 1"
 }

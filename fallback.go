@@ -32,7 +32,7 @@ func Fallback(f FallbackFunc) Middleware {
 		if f == nil {
 			return next
 		}
-		return &fallbackTransport{layer{next}, f}
+		return &fallbackTransport{layer{next}, f, hasRetry(layersOf(next))}
 	}
 }
 
@@ -82,35 +82,50 @@ var errNoFallback = errors.New("pacedhttp: the fallback returned neither a respo
 type fallbackTransport struct {
 	layer
 	fallback FallbackFunc
+	retries  bool // a Retry layer below can end a response that is thrown away
 }
 
 func (t *fallbackTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	resp, err := exchange(t.next, req)
+	resp, err := t.send(req)
 	if ctx.Err() == context.Canceled || !failed(req, resp, err) {
 		return resp, err
 	}
 
-	var answer *http.Response
-	defer func() { // also when the fallback panics
-		if resp != nil && answer != resp {
-			release(resp)
-		}
-	}()
+	held := holding{resp: resp}
+	defer held.close()
 	answer, fault := t.fallback(req, resp, err)
+	given := answer
 	switch {
-	case fault != nil && answer != nil:
-		if answer != resp {
-			release(answer)
-		}
+	case fault != nil:
 		answer = nil
-	case fault == nil && answer == nil:
+	case answer == nil:
 		fault = errNoFallback
-	case answer != nil && answer.Body == nil:
+	case answer.Body == nil:
 		answer.Body = http.NoBody
 	}
+	held.resp = answer
+	if resp != nil && resp != answer {
+		discard(resp)
+	}
+	if given != nil && given != answer && given != resp {
+		discard(given)
+	}
 	observerFrom(ctx).fallbackUsed(ctx, FallbackInfo{req, answer, fault})
+	held.resp = nil
 	return answer, fault
+}
+
+// send sends req in a context that can end a response which is thrown away.
+func (t *fallbackTransport) send(req *http.Request) (*http.Response, error) {
+	if t.retries {
+		return exchange(t.next, req)
+	}
+	s := &separable{Context: withoutEarlier(req.Context())}
+	var resp *http.Response
+	defer func() { s.separateAfter(resp) }() // also when a layer below panics
+	resp, err := exchange(t.next, req.WithContext(s))
+	return resp, err
 }
 
 // failed reports whether a call ended in a failure.
@@ -120,10 +135,8 @@ func failed(req *http.Request, resp *http.Response, err error) bool {
 	}
 	above := attemptFrom(req.Context())
 	var below *attempt // of the nearest Retry layer
-	if resp.Request != nil {
-		for a := attemptFrom(resp.Request.Context()); a != nil && a != above; a = attemptFrom(a.Context) {
-			below = a
-		}
+	for a := attemptOf(resp); a != nil && a != above; a = attemptFrom(a.Context) {
+		below = a
 	}
 	if below != nil {
 		return below.verdict != retrypolicy.Accept

@@ -13,9 +13,10 @@ import (
 // a call that failed for good at Error, a fallback at Warn, an attempt and a wait for
 // a slot at Debug. The attributes are method, host, attempt, status or error,
 // reason, delay and duration. No record holds a query, a header or user information,
-// nor the path of any URL. A nil l means slog.Default() at the time of each record.
+// nor the path of any URL. Before the first call it writes what [Transport.Check] finds, at
+// Warn. A nil l means slog.Default() at the time of each record.
 func Log(l *slog.Logger) Middleware {
-	return Observe(Hooks{
+	hooks := Hooks{
 		SlotAcquired: record(l, slog.LevelDebug, "slot acquired", func(i SlotInfo) (*http.Request, []slog.Attr) {
 			return i.Request, []slog.Attr{slog.Duration("waited", i.Waited)}
 		}),
@@ -37,17 +38,27 @@ func Log(l *slog.Logger) Middleware {
 		FallbackUsed: record(l, slog.LevelWarn, "fallback used", func(i FallbackInfo) (*http.Request, []slog.Attr) {
 			return i.Request, []slog.Attr{outcomeOf(i.Response, i.Err)}
 		}),
-	})
+	}
+	warn := func(fault error) {
+		logger(l).LogAttrs(context.Background(), slog.LevelWarn, "chain of layers", slog.String("error", fault.Error()))
+	}
+	return func(next http.RoundTripper) http.RoundTripper {
+		return &observeTransport{layer: layer{next}, hooks: hooks, warn: warn}
+	}
+}
+
+func logger(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.Default()
+	}
+	return l
 }
 
 // record returns a hook that writes what describe makes of its info. Where the
 // level is off, nothing is made of it.
 func record[T any](l *slog.Logger, level slog.Level, message string, describe func(T) (*http.Request, []slog.Attr)) func(context.Context, T) {
 	return func(ctx context.Context, info T) {
-		to := l
-		if to == nil {
-			to = slog.Default()
-		}
+		to := logger(l)
 		if !to.Enabled(ctx, level) {
 			return
 		}

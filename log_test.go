@@ -151,7 +151,7 @@ func TestLogOfAMalformedRequest(t *testing.T) {
 	var out bytes.Buffer
 	rt := pacedhttp.New(newScript(step{err: errors.New("http: nil Request.URL")}), pacedhttp.Log(logTo(&out, slog.LevelError)), pacedhttp.Retry(nil))
 	send(t, rt, &http.Request{Method: "GET", Host: "api.test"})
-	want := `level=ERROR msg="gave up" method=GET host=api.test attempt=1 error="retrypolicy: gave up after 1 attempt (not_retryable): http: nil Request.URL" reason=not_retryable`
+	want := `level=ERROR msg="gave up" method=GET host=api.test attempt=1 error="http: nil Request.URL" reason=not_retryable`
 	if !strings.HasPrefix(out.String(), want) {
 		t.Errorf("got %s", out.String())
 	}

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
 // A Waiter blocks until the caller may go ahead, or returns why it may not. It
-// must be safe for concurrent use and return when ctx is done. *pacer.Pacer,
+// must be safe for concurrent use and return when ctx is done. What it returns while ctx
+// has a deadline is taken to mean that the wait would outlive it, unless the error has
+// ErrorType() string and says otherwise. *pacer.Pacer,
 // *redispacer.Pacer and *rate.Limiter of golang.org/x/time are Waiters.
 //
 // A Waiter that also has PauseUntil(time.Time) is told when a server asks for a
@@ -33,26 +37,27 @@ type Waiter interface {
 //
 // The wait counts towards the caller's deadline but never towards an attempt's
 // timeout or duration. If w refuses, nothing is sent and the error is a
-// [*PaceError]. A nil w paces nothing.
+// [*PaceError]. A nil w paces nothing, nor does one that is a nil pointer.
 func Pace(w Waiter) Middleware {
-	return PaceBy(func(*http.Request) Waiter { return w })
+	t := paceTransport{fixed: w, pick: func(*http.Request) Waiter { return w }}
+	return t.middleware
 }
 
 // PaceBy is [Pace] with a Waiter picked for each request, by host or by token, say.
-// Where pick returns nil the request is not paced. pick must not modify the request
+// Where pick returns nil, or a Waiter that is a nil pointer such as a nil *pacer.Pacer,
+// the request is not paced. pick must not modify the request
 // and must be safe for concurrent use. A nil pick paces nothing.
 func PaceBy(pick func(*http.Request) Waiter) Middleware {
-	return func(next http.RoundTripper) http.RoundTripper {
-		if pick == nil {
-			return next
-		}
-		return &paceTransport{layer{next}, pick, pacesBelow(next) != nil}
-	}
+	t := paceTransport{pick: pick}
+	return t.middleware
 }
 
-// A PaceError says that the Waiter refused or the context ended before there was a
-// slot: nothing was sent. It is never retried and unwraps to Err.
+// A PaceError says that the Waiter refused: nothing was sent. It is never retried and
+// unwraps to Err. It is a net.Error. Where the context ended during the wait, the error is
+// the context's instead.
 type PaceError struct{ Err error }
+
+var _ net.Error = (*PaceError)(nil)
 
 // Error returns the Waiter's reason, without what [retrypolicy.ErrorText] leaves out.
 func (e *PaceError) Error() string { return "pacedhttp: not sent: " + retrypolicy.ErrorText(e.Err) }
@@ -62,6 +67,9 @@ func (e *PaceError) Unwrap() error { return e.Err }
 
 // Timeout reports whether the deadline was the reason, as net.Error does.
 func (e *PaceError) Timeout() bool { return errors.Is(e.Err, context.DeadlineExceeded) }
+
+// Temporary is Timeout, as for [context.DeadlineExceeded].
+func (e *PaceError) Temporary() bool { return e.Timeout() }
 
 // Retryable returns false: asking the same pacer again would be refused again.
 func (e *PaceError) Retryable() bool { return false }
@@ -92,107 +100,150 @@ const longestPause = 24 * time.Hour
 type paceTransport struct {
 	layer
 	pick  func(*http.Request) Waiter
-	paced bool // another Pace layer below says when an attempt starts
+	fixed Waiter // what pick always returns; nil for PaceBy
+}
+
+func (t paceTransport) middleware(next http.RoundTripper) http.RoundTripper {
+	if t.pick == nil {
+		return next
+	}
+	t.layer = layer{next}
+	return &t
 }
 
 func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	a := attemptFrom(ctx)
-	if a != nil && !a.waitsFor(t, req) {
+	held := holding{req: req}
+	defer held.close()
+	a := attemptFrom(req.Context())
+	if a != nil && !a.waitsFor(t) {
 		a = nil
 	}
 	w := t.pick(req)
-	if w != nil {
+	if paces(w) {
 		if err := acquire(req, w, a); err != nil {
-			closeBody(req)
-			return nil, &PaceError{err}
+			return nil, err
 		}
 	}
-	if a != nil && !t.paced {
+	if a != nil && a.startsWith(t) {
 		a.start(req)
 	}
+	held.req = nil
 	resp, err := exchange(t.next, req)
+	held.resp = resp
 	if p, ok := w.(interface{ PauseUntil(time.Time) }); ok && resp != nil {
 		if d := throttledFor(req, resp, a); d > 0 {
 			p.PauseUntil(time.Now().Add(d))
 		}
 	}
+	held.resp = nil
 	return resp, err
 }
 
-// pacesBelow returns the Pace layers below rt that belong to the same attempts.
-func pacesBelow(rt http.RoundTripper) []*paceTransport {
+// pacesOf returns the Pace layers among layers, those below a Retry layer, that belong to its
+// attempts: down to the next Retry layer.
+func pacesOf(layers []ours) []*paceTransport {
 	var paces []*paceTransport
-	for {
-		if t, ok := rt.(*paceTransport); ok {
-			paces = append(paces, t)
-		}
-		l, ok := rt.(interface{ below() http.RoundTripper })
-		if _, retries := rt.(*retryTransport); retries || !ok {
+	for _, l := range layers {
+		switch l := l.(type) {
+		case *paceTransport:
+			paces = append(paces, l)
+		case *retryTransport:
 			return paces
 		}
-		rt = l.below()
 	}
+	return paces
+}
+
+// sameAs reports whether t and other always have the same Waiter.
+func (t *paceTransport) sameAs(other *paceTransport) bool {
+	return paces(t.fixed) && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
+}
+
+// paces reports whether w is there. A nil pointer in an interface is not.
+func paces(w Waiter) bool {
+	if w == nil {
+		return false
+	}
+	v := reflect.ValueOf(w)
+	return v.Kind() != reflect.Pointer || !v.IsNil()
 }
 
 var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")
 
 // acquire waits for a slot. A context that ends at the moment the slot comes wins.
 func acquire(req *http.Request, w Waiter, a *attempt) error {
-	ctx := req.Context()
+	ctx, release := waitContext(req)
+	defer release()
 	if a != nil {
 		a.hold()
 	}
 	observer := observerFrom(ctx)
 	observer.slotRequested(ctx, SlotInfo{Request: req})
 	began := uptime()
-	err := wait(ctx, w, a)
+	reason, err := wait(ctx, w, a)
 	waited := uptime() - began
 	if a != nil {
 		a.info.PacedFor += waited // there may be several Pace layers
 	}
-	if err != nil {
-		observer.slotRefused(ctx, SlotInfo{Request: req, Waited: waited, Err: err})
+	if err == nil {
+		observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: waited})
+		return nil
+	}
+	if a != nil && !a.started {
+		a.refused = reason
+	}
+	observer.slotRefused(ctx, SlotInfo{Request: req, Waited: waited, Err: err})
+	if ctx.Err() != nil {
 		return err
 	}
-	observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: waited})
-	return nil
+	return &PaceError{err}
 }
 
-// wait waits for w until ctx ends, or until a retry would start too late.
-func wait(ctx context.Context, w Waiter, a *attempt) error {
-	limited := ctx
+// wait waits for w until ctx ends, or until a retry would start too late, and says why
+// there is no slot.
+func wait(ctx context.Context, w Waiter, a *attempt) (retrypolicy.Reason, error) {
+	limited, tooLate := ctx, retrypolicy.ReasonDeadline
 	if a != nil && a.startBy != 0 {
 		startBy := time.Now().Add(a.startBy - uptime() + 1) // at MaxElapsed is not after it
 		if deadline, ok := ctx.Deadline(); !ok || startBy.Before(deadline) {
 			var cancel context.CancelFunc
 			limited, cancel = context.WithDeadlineCause(ctx, startBy, errMaxElapsed)
 			defer cancel()
+			tooLate = retrypolicy.ReasonMaxElapsed
 		}
 	}
 	err := w.Wait(limited)
 	switch {
 	case ctx.Err() != nil:
-		return interrupted(ctx, err)
+		return retrypolicy.NewError(ctx, 0, "", nil).Reason, interrupted(ctx, err)
 	case limited.Err() != nil:
-		return interrupted(limited, err)
-	case limited != ctx && errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", errMaxElapsed, err)
+		return tooLate, interrupted(limited, err)
+	case err == nil:
+		return "", nil
+	case !tooLateFor(limited, err):
+		return retrypolicy.ReasonNotRetryable, err
+	case limited != ctx:
+		return tooLate, fmt.Errorf("%w: %w", errMaxElapsed, err)
+	default:
+		return tooLate, err
 	}
-	return err
 }
 
-// interrupted makes err match ctx's Err and Cause, whatever the Waiter made of them.
-func interrupted(ctx context.Context, err error) error {
-	for _, end := range [...]error{ctx.Err(), context.Cause(ctx)} {
-		switch {
-		case err == nil:
-			err = end
-		case !errors.Is(err, end):
-			err = fmt.Errorf("%w: %w", err, end)
-		}
+// tooLateFor reports whether a Waiter's err means that its slot would come after the
+// deadline of ctx. A Waiter that gives no reason, as *rate.Limiter of golang.org/x/time does
+// not, is taken to mean it wherever there is a deadline.
+func tooLateFor(ctx context.Context, err error) bool {
+	if _, ok := ctx.Deadline(); !ok {
+		return false
 	}
-	return err
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	_, named := errors.AsType[interface {
+		error
+		ErrorType() string
+	}](err)
+	return !named
 }
 
 // throttledFor returns for how long the server wants not to be called; zero means

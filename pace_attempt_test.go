@@ -132,7 +132,7 @@ func TestNoRetryStartsAfterMaxElapsedThoughItsSlotWouldCome(t *testing.T) {
 		"the deadline is sooner":         {oneThenNever(), 5 * s, seconds(0), 5 * s, retrypolicy.ReasonDeadline},
 		"the deadline is later":          {oneThenNever(), 9 * s, seconds(0), 7*s + 1, retrypolicy.ReasonMaxElapsed},
 		"it does not bound the first":    {waits(9 * s), 0, seconds(9), 9 * s, retrypolicy.ReasonMaxElapsed},
-		"the pacer refuses for its sake": {grants(1), 0, seconds(0), s, retrypolicy.ReasonNotRetryable},
+		"the pacer refuses for its sake": {grants(1), 0, seconds(0), s, retrypolicy.ReasonMaxElapsed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package pacedhttp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -167,9 +168,6 @@ func TestRefusedRequestIsNotSentAndItsBodyClosed(t *testing.T) {
 	full.Allow()
 	late, cancelLate := context.WithTimeout(context.Background(), time.Minute)
 	defer cancelLate()
-	gone, cancelGone := context.WithCancel(context.Background())
-	cancelGone()
-	ignorant := waiterFunc(func(context.Context) error { return nil })
 	limiter := waiterFunc(func(context.Context) error { return errClosed })
 	slow := waiterFunc(func(context.Context) error { return context.DeadlineExceeded })
 	for name, tc := range map[string]struct {
@@ -179,12 +177,9 @@ func TestRefusedRequestIsNotSentAndItsBodyClosed(t *testing.T) {
 		timeout   bool
 		errorType string
 	}{
-		"a deadline before the slot":    {full, late, pacer.ErrDeadline, true, "pacing_deadline"},
-		"cancelled":                     {full, gone, context.Canceled, false, "pacing_canceled"},
-		"cancelled, and the slot given": {ignorant, gone, context.Canceled, false, "pacing_canceled"},
-		"the Waiter's own reason":       {limiter, context.Background(), errClosed, false, "pacing_refused"},
-		"a Waiter's own deadline":       {slow, context.Background(), context.DeadlineExceeded, true, "pacing_deadline"},
-		"both":                          {limiter, gone, errClosed, false, "pacing_canceled"},
+		"a deadline before the slot": {full, late, pacer.ErrDeadline, true, "pacing_deadline"},
+		"the Waiter's own reason":    {limiter, context.Background(), errClosed, false, "pacing_refused"},
+		"a Waiter's own deadline":    {slow, context.Background(), context.DeadlineExceeded, true, "pacing_deadline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base, body := newScript(), trackString("payload")
@@ -204,6 +199,46 @@ func TestRefusedRequestIsNotSentAndItsBodyClosed(t *testing.T) {
 			}
 			body.wantClosedOnce(t)
 		})
+	}
+}
+
+func TestContextThatEndsAWaitIsTheErrorItself(t *testing.T) {
+	full := pacer.Burst(1, time.Hour)
+	full.Allow()
+	for name, waiter := range map[string]pacedhttp.Waiter{
+		"pacer":            full,
+		"gives it anyway":  waiterFunc(func(context.Context) error { return nil }),
+		"says why not":     waiterFunc(func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("gone: %w", ctx.Err()) }),
+		"says what it was": waiterFunc(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }),
+	} {
+		for state, after := range map[string]time.Duration{"before": 0, "meanwhile": time.Second} {
+			t.Run(name+"/"+state, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := canceledAfter(after)(t.Context())
+					defer cancel()
+					for _, mw := range [][]pacedhttp.Middleware{{pacedhttp.Pace(waiter)}, {pacedhttp.Retry(nil), pacedhttp.Pace(waiter)}} {
+						base, body := newScript(), trackString("payload")
+						_, _, err := send(t, pacedhttp.New(base, mw...), newRequest(t, "POST", body).WithContext(ctx))
+						if name != "gives it anyway" || after == 0 {
+							if err != context.Canceled || base.calls() != 0 {
+								t.Errorf("%v after %d sends", err, base.calls())
+							}
+						}
+						body.wantClosedOnce(t)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestRefusalOfAWaiterThatIsToldToStopTellsWhyToo(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	limiter := waiterFunc(func(context.Context) error { return errClosed })
+	_, _, err := send(t, pacedhttp.New(newScript(), pacedhttp.Pace(limiter)), newRequest(t, "GET", nil).WithContext(ctx))
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, errClosed) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // Prepare calls f with a copy of each request just before it is sent, for what must
@@ -16,37 +17,92 @@ import (
 // body sets as it is read are not sent. Without a Retry layer above, the AttemptInfo
 // has Number 1.
 //
+// A server may redirect a call to any host, and http.Client follows. f is not called for
+// such a request, which then goes out as it came, where http.Client does not send
+// Authorization either: once a hop of the call went to a host that is neither the first
+// one's nor a subdomain of it, whatever the ports. [PrepareAnyHost] is for what every host
+// may see.
+//
 // If f fails, nothing is sent and the call ends with an error that unwraps to f's;
 // it is not retried. A nil f does nothing.
-func Prepare(f func(*http.Request, AttemptInfo) error) Middleware {
+func Prepare(f func(*http.Request, AttemptInfo) error) Middleware { return prepare(f, false) }
+
+// PrepareAnyHost is [Prepare] for every hop of a redirected call, whoever the server sends
+// it to. Nothing that f adds may be a secret.
+func PrepareAnyHost(f func(*http.Request, AttemptInfo) error) Middleware { return prepare(f, true) }
+
+func prepare(f func(*http.Request, AttemptInfo) error, anyHost bool) Middleware {
 	return func(next http.RoundTripper) http.RoundTripper {
 		if f == nil {
 			return next
 		}
-		return &prepareTransport{layer{next}, f}
+		return &prepareTransport{layer{next}, f, anyHost}
 	}
 }
 
 type prepareTransport struct {
 	layer
 	prepare func(*http.Request, AttemptInfo) error
+	anyHost bool
 }
 
 func (t *prepareTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	info, ok := AttemptFromContext(ctx)
+	if !t.anyHost && leftHost(req) {
+		return exchange(t.next, req)
+	}
+	prepared, err := t.prepared(req)
+	if err != nil {
+		return nil, err
+	}
+	return exchange(t.next, prepared)
+}
+
+func (t *prepareTransport) prepared(req *http.Request) (*http.Request, error) {
+	held := holding{req: req}
+	defer held.close()
+	info, ok := AttemptFromContext(req.Context())
 	if !ok {
 		info.Number = 1
 	}
-	prepared := req.Clone(ctx)
+	prepared := req.Clone(req.Context())
 	if err := t.prepare(prepared, info); err != nil {
-		closeBody(req)
 		return nil, &prepareError{err}
 	}
 	if maps.EqualFunc(prepared.Trailer, req.Trailer, slices.Equal) {
 		prepared.Trailer = req.Trailer // the body may have values for it yet
 	}
-	return exchange(t.next, prepared)
+	held.req = nil
+	return prepared, nil
+}
+
+// leftHost reports whether req, or a hop before it, was sent by a redirect to a host that
+// http.Client would not show the first request's Authorization.
+func leftHost(req *http.Request) bool {
+	if req.Response == nil {
+		return false
+	}
+	first := req
+	for first.Response != nil {
+		if first = first.Response.Request; first == nil {
+			return true // whose response led here is not known
+		}
+	}
+	for hop := req; hop != first; hop = hop.Response.Request {
+		if hop.URL == nil || first.URL == nil || hop.URL.Host != first.URL.Host && !sameDomain(hop.URL.Hostname(), first.URL.Hostname()) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameDomain reports whether host is domain or a subdomain of it. What has a colon or a
+// percent sign is an IPv6 address, and its zone no domain.
+func sameDomain(host, domain string) bool {
+	if host == domain {
+		return true
+	}
+	name, ok := strings.CutSuffix(host, domain)
+	return ok && strings.HasSuffix(name, ".") && !strings.ContainsAny(host, ":%")
 }
 
 type prepareError struct{ err error }

@@ -2,12 +2,14 @@ package pacedhttp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp/internal/handshake"
+	"github.com/pacedhttp/pacedhttp/internal/replay"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
@@ -16,9 +18,10 @@ import (
 // [retrypolicy.WithoutRetry] choose for a single request.
 //
 // The caller gets the last attempt's response, unread, with a nil error, be it a
-// success or the failure that retrying could not mend. If the last attempt failed
-// with an error, the caller gets a [*retrypolicy.Error]. When the caller's context
-// ends the call, the error matches its Err and Cause too.
+// success or the failure that retrying could not mend. A call of one attempt ends with
+// the very error that the layers below returned; one of several with a
+// [*retrypolicy.Error]. A call that its context ended ends with the context's Err, or
+// with an error that also matches its Cause and what the last attempt failed with.
 //
 // Responses that are thrown away are drained, at most 64 KiB and 100 ms of each, and
 // closed. Should the pacer refuse the slot for the next attempt, the caller gets the
@@ -26,12 +29,16 @@ import (
 //
 // A request body is sent again if the request has GetBody, as those of
 // http.NewRequest with a buffer or string have; if it fits the policy's
-// ReplayBuffer; or if nothing of it was read. The base transport may close the
-// caller's body after RoundTrip has returned, like any other transport. When the
-// context ends, the body is closed even while it is being read: a producer that blocks
+// ReplayBuffer; or if nothing of it was read. A body in memory with GetBody reaches the
+// base transport as it is. Any other is watched, and the base transport may close it
+// after RoundTrip has returned, like any other transport. When the
+// context ends, it is closed even while it is being read: a producer that blocks
 // does not delay the end of the call, nor does a copy of GetBody's whose Close ends a
 // Read. Where ContentLength is known the last bytes are
 // sent once the body has ended there, so that no server takes for whole what is not.
+//
+// A panic of a hook, a Classifier, a Backoff or a layer below passes through; bodies are
+// closed and contexts released.
 //
 // A layer below Retry sees one attempt at a time: hedging belongs above it or below
 // Pace. A response's Close must end a Read under way, as net/http's does; only
@@ -41,68 +48,67 @@ func Retry(p *retrypolicy.Policy) Middleware {
 		p = retrypolicy.Default()
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &retryTransport{layer{next}, p, pacesBelow(next)}
+		return &retryTransport{layer{next}, p, pacesOf(layersOf(next))}
 	}
 }
 
 type retryTransport struct {
 	layer
 	policy *retrypolicy.Policy
-	paces  []*paceTransport // below; the last of them says when an attempt starts
+	paces  []*paceTransport // of its attempts; the last of them says when one starts
+}
+
+// hasRetry reports whether a Retry layer is among layers.
+func hasRetry(layers []ours) bool {
+	return slices.ContainsFunc(layers, func(l ours) bool { _, ok := l.(*retryTransport); return ok })
 }
 
 func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, release := waitContext(req)
+	defer release()
 	c := call{
 		retryTransport: t,
 		req:            req,
-		ctx:            req.Context(),
-		policy:         t.policy.For(req.Context()),
-		observer:       observerFrom(req.Context()),
+		ctx:            ctx,
+		policy:         t.policy.For(ctx),
+		observer:       observerFrom(ctx),
 		began:          uptime(),
 	}
-	c.body = newReplay(req, c.policy.ReplayBuffer())
-	if c.ctx.Err() != nil {
-		return c.fail(0, "", nil)
+	c.body = replay.New(req, c.policy.ReplayBuffer())
+	defer c.leave()
+	if ctx.Err() != nil {
+		return c.end(0, "", nil, nil)
 	}
 
-	var last outcome // of the previous attempt
-	var delay time.Duration
 	for n := 1; ; n++ {
-		a, resp, err := c.attempt(n, delay)
-		if refusal := refusalIn(err); refusal != nil {
-			a.done(nil, err, retrypolicy.Accept)
-			return c.refused(n-1, refusal, err, last)
+		a, resp, err := c.attempt(n)
+		if err != nil && a.refused != "" {
+			return c.end(n-1, a.refused, nil, err)
 		}
-		last.forget()
+		c.last.forget()
+		c.last = outcome{}
 
-		next := c.policy.Next(c.ctx, retrypolicy.Attempt{
-			Number:     n,
-			Request:    req,
-			Response:   resp,
-			Err:        err,
-			Elapsed:    uptime() - c.began,
-			Previous:   delay,
-			Replayable: c.body.replayable(),
-		})
-		a.done(resp, err, next.Verdict)
-		if next.Retry {
-			next, resp, err = c.rewind(next, resp, err)
+		next := c.decide(a, resp, err)
+		if !next.Retry {
+			return c.end(n, next.Reason, resp, err)
 		}
-		switch {
-		case next.Retry:
-		case err != nil:
-			return c.fail(n, next.Reason, err)
-		default:
-			return c.deliver(n, next.Reason, resp)
+		if fault := c.body.Rewind(); fault != nil {
+			if fault != replay.ErrNotReplayable { // it must not hide behind an old response
+				if resp != nil {
+					discard(resp)
+				}
+				resp, err = nil, fault
+			}
+			return c.end(n, retrypolicy.ReasonBodyNotReplayable, resp, err)
 		}
 
-		delay = next.Delay
+		c.delay = next.Delay
 		decided := uptime()
-		c.observer.retryScheduled(c.ctx, RetryInfo{a.info, req, resp, err, next.Verdict, delay})
-		last = setAside(resp, err)
+		c.observer.retryScheduled(ctx, RetryInfo{a.info, req, resp, err, next.Verdict, c.delay})
+		c.last, c.resp = setAside(resp, err), nil
 		next.Delay -= uptime() - decided // the drain is part of the wait
-		if !next.Wait(c.ctx) || c.late() {
-			return c.interrupted(n, last)
+		if alive := next.Wait(ctx); !alive || c.late() {
+			return c.end(n, retrypolicy.ReasonMaxElapsed, nil, nil)
 		}
 	}
 }
@@ -114,69 +120,53 @@ type call struct {
 	ctx      context.Context
 	policy   *retrypolicy.Policy
 	observer *observer
-	body     *replay
+	body     *replay.Body
 	began    time.Duration // a reading of uptime
+
+	current *attempt
+	setUp   *handshake.Watch // of the current attempt's connection
+	resp    *http.Response   // the current attempt's, while nobody else has it
+	last    outcome          // of the attempt before the current one
+	delay   time.Duration    // between the two
+	over    bool
 }
 
 // attempt sends the request once.
-func (c *call) attempt(n int, delay time.Duration) (*attempt, *http.Response, error) {
+func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 	a := &attempt{
-		Context:  c.ctx,
-		info:     AttemptInfo{Number: n, Previous: delay},
+		info:     AttemptInfo{Number: n, Previous: c.delay},
 		policy:   c.policy,
 		observer: c.observer,
 		retry:    c.retryTransport,
-		call:     c.req,
 	}
 	if d := c.policy.MaxElapsed(); n > 1 && d > 0 {
 		a.startBy = c.began + min(d, math.MaxInt64/4)
 	}
-	a.bound()
-	a.Context, a.handshake = watchHandshake(a.Context, c.req)
+	a.Context, c.setUp = handshake.New(withoutEarlier(c.req.Context()), c.req)
+	c.current = a
 	out := c.req.WithContext(a)
-	a.body = c.body.attach(out)
+	c.body.Attach(out)
 	if len(c.paces) == 0 {
 		a.start(out)
 	}
 	resp, err := exchange(c.next, out)
-	resp, err = a.settle(resp, err)
-	if resp != nil && resp.Request == nil {
-		resp.Request = out
-	}
-	return a, resp, err
+	c.resp, err = a.settle(resp, err)
+	return a, c.resp, err
 }
 
-// rewind readies the body for the retry that next wants, or turns next into giving
-// up if the body cannot be sent again after all.
-func (c *call) rewind(next retrypolicy.Decision, resp *http.Response, err error) (retrypolicy.Decision, *http.Response, error) {
-	ok, fault := c.body.rewind()
-	if ok {
-		return next, resp, err
-	}
-	if fault != nil { // GetBody's own error must not hide behind an old response
-		if resp != nil {
-			release(resp)
-		}
-		resp, err = nil, fault
-	}
-	return retrypolicy.Decision{Verdict: next.Verdict, Reason: retrypolicy.ReasonBodyNotReplayable}, resp, err
-}
-
-// deliver ends the call with a response, good or bad.
-func (c *call) deliver(attempts int, reason retrypolicy.Reason, resp *http.Response) (*http.Response, error) {
-	c.body.retire()
-	if reason != retrypolicy.ReasonAccepted {
-		c.gaveUp(attempts, reason, resp, nil)
-	}
-	return resp, nil
-}
-
-// fail ends the call with an error.
-func (c *call) fail(attempts int, reason retrypolicy.Reason, err error) (*http.Response, error) {
-	c.body.close()
-	failure := retrypolicy.NewError(c.ctx, attempts, reason, err)
-	c.gaveUp(attempts, failure.Reason, nil, failure)
-	return nil, failure
+// decide asks the policy what follows attempt a.
+func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.Decision {
+	next := c.policy.Next(c.ctx, retrypolicy.Attempt{
+		Number:     a.info.Number,
+		Request:    c.req,
+		Response:   resp,
+		Err:        c.setUp.Explain(err),
+		Elapsed:    uptime() - c.began,
+		Previous:   a.info.Previous,
+		Replayable: c.body.Replayable(),
+	})
+	a.done(resp, err, next.Verdict)
+	return next
 }
 
 // late reports whether a retry would start after MaxElapsed: to drain a response may
@@ -186,73 +176,62 @@ func (c *call) late() bool {
 	return d > 0 && uptime()-c.began > d
 }
 
-// interrupted ends the call when its time ended during a delay. What the last attempt
-// brought is not lost to that, unless the caller cancelled.
-func (c *call) interrupted(attempts int, last outcome) (*http.Response, error) {
-	defer last.forget()
-	reason := retrypolicy.ReasonMaxElapsed
-	if c.ctx.Err() != nil {
-		reason = retrypolicy.ReasonDeadline
+// end ends the call after some attempts. The caller gets what the last of them brought: its
+// response or error or, if it was to be followed by another one that did not come, the
+// response that was set aside. That is lost if it was too long, or if the caller cancelled.
+func (c *call) end(attempts int, reason retrypolicy.Reason, resp *http.Response, err error) (*http.Response, error) {
+	if resp == nil && c.ctx.Err() != nil {
+		reason = retrypolicy.NewError(c.ctx, attempts, "", nil).Reason
 	}
-	if last.whole && c.ctx.Err() != context.Canceled {
-		return c.restore(attempts, reason, last)
-	}
-	return c.fail(attempts, reason, last.failure())
-}
-
-// refused ends the call when the pacer gave no slot to its next attempt. What the
-// last attempt brought is not lost to that, unless the caller cancelled.
-func (c *call) refused(attempts int, refusal *PaceError, err error, last outcome) (*http.Response, error) {
-	defer last.forget()
-	reason := c.refusalReason(refusal)
 	switch {
-	case attempts == 0:
-		c.body.close()
-		c.gaveUp(0, reason, nil, err)
-		return nil, err
-	case last.whole && reason != retrypolicy.ReasonCanceled:
-		return c.restore(attempts, reason, last)
+	case resp != nil:
+		c.body.Retire()
+	case c.last.whole && reason != retrypolicy.ReasonCanceled:
+		c.body.Close()
+		resp, err = c.last.restore(), nil
 	default:
-		return c.fail(attempts, reason, fmt.Errorf("%w; last failure: %w", err, last.failure()))
+		c.body.Close()
+		err = c.failure(attempts, reason, err)
 	}
+	if c.resp = resp; reason != retrypolicy.ReasonAccepted {
+		c.observer.gaveUp(c.ctx, GaveUpInfo{c.req, resp, err, attempts, reason, uptime() - c.began})
+	}
+	c.over = true
+	return resp, err
 }
 
-// refusalIn returns the refusal of the attempt's own slot, if that is what err is. What
-// Prepare met with, or a Retry layer below after it had sent something, is none.
-func refusalIn(err error) *PaceError {
-	for ; err != nil; err = errors.Unwrap(err) {
-		switch e := err.(type) {
-		case *PaceError:
-			return e
-		case *prepareError, *retrypolicy.Error:
-			return nil
+// failure is the error of a call that ends with err. Where there was but one attempt, that
+// is all there is to tell.
+func (c *call) failure(attempts int, reason retrypolicy.Reason, err error) error {
+	earlier := c.last.failure()
+	if attempts <= 1 && earlier == nil {
+		if err != nil && c.req.Context().Err() == nil {
+			return err
+		}
+		if end, ok := endOf(c.ctx, err); ok {
+			return end
 		}
 	}
-	return nil
-}
-
-func (c *call) refusalReason(refusal *PaceError) retrypolicy.Reason {
-	_, hasDeadline := c.ctx.Deadline()
 	switch {
-	case c.ctx.Err() == context.Canceled:
-		return retrypolicy.ReasonCanceled
-	case errors.Is(refusal, errMaxElapsed):
-		return retrypolicy.ReasonMaxElapsed
-	case hasDeadline && refusal.Timeout():
-		return retrypolicy.ReasonDeadline
-	default:
-		return retrypolicy.ReasonNotRetryable
+	case err == nil:
+		err = earlier
+	case earlier != nil:
+		err = fmt.Errorf("%w; last failure: %w", err, earlier)
 	}
+	return retrypolicy.NewError(c.ctx, attempts, reason, err)
 }
 
-// restore ends the call with a response that had been set aside.
-func (c *call) restore(attempts int, reason retrypolicy.Reason, last outcome) (*http.Response, error) {
-	c.body.close()
-	resp := last.restore()
-	c.gaveUp(attempts, reason, resp, nil)
-	return resp, nil
-}
-
-func (c *call) gaveUp(attempts int, reason retrypolicy.Reason, resp *http.Response, err error) {
-	c.observer.gaveUp(c.ctx, GaveUpInfo{c.req, resp, err, attempts, reason, uptime() - c.began})
+// leave gives up what the call still holds: all of it, after a panic.
+func (c *call) leave() {
+	c.last.forget()
+	if c.over {
+		return
+	}
+	c.body.Close()
+	if c.resp != nil {
+		_ = c.resp.Body.Close()
+	}
+	if c.current != nil {
+		c.current.abort()
+	}
 }

@@ -2,10 +2,10 @@ package pacedhttp
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
+	"slices"
 
-	"github.com/hashicorp/go-cleanhttp"
+	"github.com/pacedhttp/pacedhttp/internal/base"
 )
 
 // A Middleware wraps a RoundTripper in another. It is an alias, so that it fits
@@ -15,27 +15,43 @@ type Middleware = func(http.RoundTripper) http.RoundTripper
 // A Transport is a chain of middlewares around a base RoundTripper. Make one with
 // [New] or [WrapClient]. It is safe for concurrent use.
 type Transport struct {
-	chain http.RoundTripper // the outermost layer
-	base  http.RoundTripper
+	chain  http.RoundTripper // the outermost layer
+	layers []ours            // the layers of this package, the outermost first
+	base   http.RoundTripper
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
 
 // New returns base wrapped in the middlewares, the first listed outermost: a
 // request passes them in the order they are written. Nil middlewares are skipped.
-// A nil base means a new pooled transport of go-cleanhttp, which shares no state
-// with http.DefaultTransport.
-func New(base http.RoundTripper, mw ...Middleware) *Transport {
-	if base == nil {
-		base = cleanhttp.DefaultPooledTransport()
+// A nil base means a new pooled transport, which shares no state with
+// http.DefaultTransport and keeps as many idle connections to one host as in all.
+//
+// New knows its layers, whatever middleware of another make stands between two of them:
+// which Pace waits for the attempts of which Retry, and what [Transport.Check] finds.
+func New(rt http.RoundTripper, mw ...Middleware) *Transport {
+	if rt == nil {
+		rt = base.New()
 	}
-	chain := base
+	t := &Transport{chain: rt, base: rt, layers: layersOf(rt)}
+	known := len(t.layers)
 	for i := len(mw) - 1; i >= 0; i-- {
 		if mw[i] != nil {
-			chain = mw[i](chain)
+			t.chain = mw[i](t.chain)
+			t.layers = join(layersOf(t.chain), t.layers)
 		}
 	}
-	return &Transport{chain: chain, base: base}
+	for i, l := range t.layers[:len(t.layers)-known] {
+		switch l := l.(type) {
+		case *retryTransport:
+			l.paces = pacesOf(t.layers[i+1:])
+		case *fallbackTransport:
+			l.retries = hasRetry(t.layers[i+1:])
+		case *observeTransport:
+			l.chain = t
+		}
+	}
+	return t
 }
 
 // RoundTrip sends req through the chain. It implements [http.RoundTripper] to the
@@ -61,62 +77,83 @@ func WrapClient(c *http.Client, mw ...Middleware) *http.Client {
 	if c == nil {
 		c = http.DefaultClient
 	}
-	base := c.Transport
-	if base == nil {
-		base = http.DefaultTransport
+	rt := c.Transport
+	if rt == nil {
+		rt = http.DefaultTransport
 	}
 	wrapped := *c
-	wrapped.Transport = New(base, mw...)
+	wrapped.Transport = New(rt, mw...)
 	return &wrapped
 }
 
-// A layer is what the RoundTrippers of this package have in common.
-type layer struct{ next http.RoundTripper }
-
-func (l layer) below() http.RoundTripper { return l.next }
-
-// CloseIdleConnections reaches the base also where a chain was put together by hand.
-func (l layer) CloseIdleConnections() { closeIdle(l.next) }
+// Check returns what in the order of the layers cannot be meant, or nil. It is for tests;
+// a [Log] layer writes the same once, at level Warn. Each of these is an error:
+//
+//   - Pace above Retry: retries take no slot;
+//   - Fallback below Retry: what it answers is never retried;
+//   - two Retry layers: their attempts multiply;
+//   - two Pace layers with the same Waiter: every attempt takes two slots;
+//   - Observe or Log below Retry, with a hook that only Retry calls.
+//
+// Of PaceBy it cannot know the Waiters, and of layers that were not put together by New
+// or WrapClient only those that no middleware of another make hides.
+func (t *Transport) Check() error {
+	var faults []error
+	find := func(fault string) { faults = append(faults, errors.New("pacedhttp: "+fault)) }
+	retries := 0 // layers so far
+	var above []*paceTransport
+	for _, l := range t.layers {
+		switch l := l.(type) {
+		case *retryTransport:
+			if retries++; retries == 2 {
+				find("two Retry layers: their attempts multiply")
+			}
+			if len(above) > 0 && retries == 1 {
+				find("Pace is above Retry: retries take no slot; list Retry first")
+			}
+		case *fallbackTransport:
+			if retries > 0 {
+				find("Fallback is below Retry: what it answers is never retried; list Fallback first")
+			}
+		case *observeTransport:
+			if h := l.hooks; retries > 0 && (h.AttemptStarted != nil || h.AttemptDone != nil || h.RetryScheduled != nil || h.GaveUp != nil) {
+				find("Observe or Log is below Retry, which will not call its hooks; list it first")
+			}
+		case *paceTransport:
+			if slices.ContainsFunc(above, l.sameAs) {
+				find("two Pace layers have the same Waiter: every attempt takes two slots")
+			}
+			above = append(above, l)
+		}
+	}
+	return errors.Join(faults...)
+}
 
 func (t *Transport) below() http.RoundTripper { return t.chain }
 
-func closeIdle(rt http.RoundTripper) {
-	if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
+// layersOf returns the layers of this package that rt consists of, the outermost first,
+// down to the first that hides what is below it.
+func layersOf(rt http.RoundTripper) []ours {
+	var layers []ours
+	for {
+		if t, ok := rt.(*Transport); ok {
+			return append(layers, t.layers...)
+		}
+		l, ok := rt.(ours)
+		if !ok {
+			return layers
+		}
+		layers = append(layers, l)
+		rt = l.below()
 	}
 }
 
-var errNothing = errors.New("pacedhttp: a RoundTripper below returned neither a response nor an error")
-
-// exchange sends req through rt and holds rt to its contract, so that every layer
-// can rely on it: a response with a body, or an error. A context that is done ends
-// the request where it would leave this package's layers.
-func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
-	if ctx := req.Context(); ctx.Err() != nil {
-		if _, ours := rt.(interface{ below() http.RoundTripper }); !ours {
-			closeBody(req)
-			return nil, fmt.Errorf("pacedhttp: not sent: %w", interrupted(ctx, nil))
+// join puts upper, which may end in the first of lower, before lower.
+func join(upper, lower []ours) []ours {
+	if len(lower) > 0 {
+		if i := slices.Index(upper, lower[0]); i >= 0 {
+			upper = upper[:i]
 		}
 	}
-	resp, err := rt.RoundTrip(req)
-	switch {
-	case err == nil && resp == nil:
-		return nil, errNothing
-	case resp == nil:
-		return nil, err
-	case resp.Body == nil:
-		resp.Body = http.NoBody
-	}
-	if err != nil {
-		release(resp)
-		return nil, err
-	}
-	return resp, nil
-}
-
-// closeBody closes the body of a request that is not sent.
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		_ = req.Body.Close() // the caller's; nobody is left to tell
-	}
+	return append(upper, lower...)
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/pacedhttp/pacedhttp"
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
 type callTransport struct {
@@ -131,6 +132,9 @@ func (c *call) end(req *http.Request, resp *http.Response, err error) {
 	if rest := c.backoffEnd.Sub(now); rest > 0 { // the call ended before its backoff
 		c.delayed -= rest
 	}
+	if err != nil && o.errorType != "" {
+		o.errorType = c.errorType(req, o.errorType)
+	}
 	about := labels{origin: c.server.origin, method: c.method}
 	if n := c.counted().retries; n > 0 {
 		m.count(c, m.callRetries, n, about)
@@ -143,6 +147,19 @@ func (c *call) end(req *http.Request, resp *http.Response, err error) {
 	if recording {
 		c.span.SetAttributes(c.attributes(o)...)
 		o.mark(c.span, req)
+	}
+}
+
+// errorType returns why a Retry layer gave the call up, where one did: the error of a single
+// attempt, which the caller gets as it was, does not tell. It needs c.mu.
+func (c *call) errorType(req *http.Request, of string) string {
+	switch {
+	case c.reason == "" || c.refusal != "":
+		return of
+	case expired(req.Context()):
+		return string(retrypolicy.ReasonDeadline) // also where the policy looked just before
+	default:
+		return c.reason
 	}
 }
 

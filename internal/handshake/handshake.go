@@ -1,4 +1,6 @@
-package pacedhttp
+// Package handshake watches whether an attempt fails in the TLS handshake, before anything
+// of its request can have been sent.
+package handshake
 
 import (
 	"context"
@@ -10,34 +12,32 @@ import (
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
-// A handshake watches whether an attempt fails in the TLS handshake, before anything
-// of its request can have been sent. net/http's error does not tell: a server that
-// hangs up leaves the same EOF then as after the request. Only a request that is not
-// idempotent needs to know, so only such a one pays for the watch.
-type handshake struct {
+// A Watch is of one attempt. net/http's error does not tell: a server that hangs up leaves
+// the same EOF in the handshake as after the request.
+type Watch struct {
 	failed    atomic.Bool
 	connected atomic.Bool
 }
 
-// watchHandshake returns ctx with a watch, or nil where none is needed.
-func watchHandshake(ctx context.Context, req *http.Request) (context.Context, *handshake) {
+// New returns ctx with a watch, or nil where none is needed.
+func New(ctx context.Context, req *http.Request) (context.Context, *Watch) {
 	if req.URL == nil || req.URL.Scheme != "https" || retrypolicy.Idempotent(req) {
 		return ctx, nil
 	}
-	h := new(handshake)
+	w := new(Watch)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			if err != nil {
-				h.failed.Store(true)
+				w.failed.Store(true)
 			}
 		},
-		GotConn: func(httptrace.GotConnInfo) { h.connected.Store(true) },
-	}), h
+		GotConn: func(httptrace.GotConnInfo) { w.connected.Store(true) },
+	}), w
 }
 
-// explain marks err, an attempt's, as unprocessed if the handshake was why.
-func (h *handshake) explain(err error) error {
-	if h == nil || err == nil || !h.failed.Load() || h.connected.Load() {
+// Explain marks err, an attempt's, as unprocessed if the handshake was why.
+func (w *Watch) Explain(err error) error {
+	if w == nil || err == nil || !w.failed.Load() || w.connected.Load() {
 		return err
 	}
 	return &handshakeError{err}

@@ -3,6 +3,8 @@ package pacedhttp
 import (
 	"context"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
@@ -99,18 +101,40 @@ type FallbackInfo struct {
 // outside of them. Several Observe layers are all called, the innermost first.
 func Observe(h Hooks) Middleware {
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &observeTransport{layer{next}, h}
+		return &observeTransport{layer: layer{next}, hooks: h}
 	}
 }
 
 type observeTransport struct {
 	layer
 	hooks Hooks
+
+	// Only for Log:
+	chain *Transport // that the layer is part of
+	warn  func(error)
+	once  sync.Once
 }
 
 func (t *observeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	return exchange(t.next, req.WithContext(&observer{ctx, &t.hooks, observerFrom(ctx)}))
+	if t.warn != nil {
+		t.once.Do(t.check)
+	}
+	ctx := withoutEarlier(req.Context())
+	o := &observer{Context: ctx, hooks: &t.hooks, outer: observerFrom(ctx)}
+	defer o.over.Store(true)
+	return exchange(t.next, req.WithContext(o))
+}
+
+// check warns of what is wrong with the chain.
+func (t *observeTransport) check() {
+	if t.chain == nil {
+		return
+	}
+	if faults, ok := t.chain.Check().(interface{ Unwrap() []error }); ok {
+		for _, fault := range faults.Unwrap() {
+			t.warn(fault)
+		}
+	}
 }
 
 // An observer is the context below an Observe layer. A nil observer observes
@@ -119,15 +143,20 @@ type observer struct {
 	context.Context
 	hooks *Hooks
 	outer *observer
+	over  atomic.Bool // what is made from the context of a response belongs to no observer yet
 }
 
 type observerKey struct{}
 
 func (o *observer) Value(key any) any {
-	if key == (observerKey{}) {
+	if key == (observerKey{}) && !o.over.Load() {
 		return o
 	}
 	return o.Context.Value(key)
+}
+
+func (o *observer) parentIfOver() (parent context.Context, over bool) {
+	return o.Context, o.over.Load()
 }
 
 func observerFrom(ctx context.Context) *observer {

@@ -1,9 +1,10 @@
-package pacedhttp
+package replay
 
 import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,8 +12,12 @@ import (
 
 // What net/http does to a body only now and then, when its goroutines happen to meet.
 
+func newTestStream(body io.ReadCloser, buffer int64) *stream {
+	return newStream(&http.Request{Body: body}, buffer)
+}
+
 func TestEndOfAnEarlierAttemptsContextComesTooLateForTheNext(t *testing.T) {
-	s := newStream(io.NopCloser(strings.NewReader("order")), 0, 10)
+	s := newTestStream(io.NopCloser(strings.NewReader("order")), 10)
 	earlier := s.reader(t.Context())
 	current := s.reader(t.Context())
 	earlier.abandon(context.Canceled) // which a goroutine of the context's may call at any time
@@ -24,18 +29,18 @@ func TestEndOfAnEarlierAttemptsContextComesTooLateForTheNext(t *testing.T) {
 
 func TestBlockedReadEndsWithItsReaderOrItsAttempt(t *testing.T) {
 	for name, tc := range map[string]struct {
-		end  func(*bodyReader)
+		end  func(*streamReader)
 		want error
 	}{
-		"closed":    {func(b *bodyReader) { b.Close() }, errCutOff},
-		"cut off":   {func(b *bodyReader) { b.stream.close() }, errCutOff},
-		"abandoned": {func(b *bodyReader) { b.abandon(context.DeadlineExceeded) }, context.DeadlineExceeded},
+		"closed":    {func(b *streamReader) { b.Close() }, errCutOff},
+		"cut off":   {func(b *streamReader) { b.stream.close() }, errCutOff},
+		"abandoned": {func(b *streamReader) { b.abandon(context.DeadlineExceeded) }, context.DeadlineExceeded},
 	} {
 		for kind, buffer := range map[string]int64{"kept": 10, "past the buffer": 3, "not kept": 0} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					body, feed := io.Pipe()
-					s := newStream(patient{body}, 0, buffer)
+					s := newTestStream(patient{body}, buffer)
 					b := s.reader(t.Context())
 					go io.WriteString(feed, "an o") // and then nothing
 					if _, err := io.ReadFull(b, make([]byte, 4)); err != nil {
@@ -67,7 +72,7 @@ func (patient) Close() error { return nil }
 func TestPanicOfABodyReachesItsReader(t *testing.T) {
 	for kind, buffer := range map[string]int64{"kept": 10, "not kept": 0} {
 		t.Run(kind, func(t *testing.T) {
-			s := newStream(patient{panicking{}}, 0, buffer)
+			s := newTestStream(patient{panicking{}}, buffer)
 			defer s.close()
 			defer func() {
 				if v := recover(); v != "broken" {
@@ -85,7 +90,7 @@ type panicking struct{}
 func (panicking) Read([]byte) (int, error) { panic("broken") }
 
 func TestReadersPastTheBufferShareWhatIsThere(t *testing.T) {
-	s := newStream(patient{strings.NewReader("an order")}, 0, 3)
+	s := newTestStream(patient{strings.NewReader("an order")}, 3)
 	b := s.reader(t.Context())
 	again, err := b.again()
 	if err != nil {
@@ -102,15 +107,15 @@ func TestReadersPastTheBufferShareWhatIsThere(t *testing.T) {
 			t.Errorf("read %q, %v", p, err)
 		}
 	}
-	late := &bodyReader{stream: s, attempt: s.attempt}
-	if n, err := late.Read(p); n != 0 || !errors.Is(err, errNotReplayable) {
+	late := &streamReader{stream: s, attempt: s.attempt}
+	if n, err := late.Read(p); n != 0 || !errors.Is(err, ErrNotReplayable) {
 		t.Errorf("a late reader got %d bytes, %v", n, err)
 	}
 	s.close()
 }
 
 func TestGetBodyFailsOnceTheBodyIsNotReplayable(t *testing.T) {
-	s := newStream(io.NopCloser(strings.NewReader("an order")), 0, 5)
+	s := newTestStream(io.NopCloser(strings.NewReader("an order")), 5)
 	b := s.reader(t.Context())
 	if _, err := b.again(); err != nil {
 		t.Errorf("before the first read: %v", err)
@@ -118,15 +123,15 @@ func TestGetBodyFailsOnceTheBodyIsNotReplayable(t *testing.T) {
 	if _, err := io.ReadAll(b); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.again(); !errors.Is(err, errNotReplayable) {
-		t.Errorf("past the buffer: %v, want %v", err, errNotReplayable)
+	if _, err := b.again(); !errors.Is(err, ErrNotReplayable) {
+		t.Errorf("past the buffer: %v, want %v", err, ErrNotReplayable)
 	}
 	s.close()
 }
 
 func TestBodyIsClosedByTheLastOfItsReaders(t *testing.T) {
 	body, feed := io.Pipe()
-	s := newStream(body, 0, 10)
+	s := newTestStream(body, 10)
 	first := s.reader(t.Context())
 	again, err := first.again()
 	if err != nil {
@@ -151,7 +156,7 @@ func TestNoCauseMakesHalfABodyLookWhole(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				body, feed := io.Pipe()
-				s := newStream(patient{body}, 0, buffer)
+				s := newTestStream(patient{body}, buffer)
 				ctx, cancel := context.WithCancelCause(t.Context())
 				b := s.reader(ctx)
 				var err error
@@ -169,78 +174,21 @@ func TestNoCauseMakesHalfABodyLookWhole(t *testing.T) {
 	}
 }
 
-func TestPanicOfACopyLeavesItReadable(t *testing.T) {
-	s := newCopy(patient{panicking{}}, 0)
-	b := s.reader(t.Context())
-	for range 2 {
-		func() {
-			defer func() {
-				if v := recover(); v != "broken" {
-					t.Errorf("recovered %v", v)
-				}
-			}()
-			b.Read(make([]byte, 10))
-		}()
-	}
-	b.Close()
-}
-
 // A read that is left behind may set a trailer while the next attempt's are being sent.
 func TestBodyThatMaySetTrailersIsNotReplayedWhileItIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body, feed := io.Pipe()
-		s := newStream(patient{body}, 0, 10)
+		s := newTestStream(patient{body}, 10)
 		b := s.reader(t.Context())
 		go b.Read(make([]byte, 10))
 		synctest.Wait()
-		if s.hold(true) {
+		if s.trailer = true; s.rewind() != ErrNotReplayable {
 			t.Error("held while it is read")
 		}
-		if !s.hold(false) {
+		if s.trailer = false; s.rewind() != nil {
 			t.Error("not held though it sets no trailers")
 		}
 		s.close()
 		feed.Close()
-	})
-}
-
-func TestBodyIsSentWhenEachOfItsReadersIsClosed(t *testing.T) {
-	s := newStream(patient{strings.NewReader("order")}, 0, 10)
-	b := s.reader(t.Context())
-	again, err := b.again()
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.ReadAll(again)
-	b.Close()
-	b.Close()
-	sent := false
-	if b.whenSent(func() { sent = true }); sent {
-		t.Error("sent though a reader is open")
-	}
-	if again.Close(); !sent {
-		t.Error("not sent though all readers are closed")
-	}
-	s.close()
-}
-
-func TestBlockedReadOfACopyEndsWithItsAttempt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		body, feed := io.Pipe()
-		s := newCopy(body, 0)
-		ctx, cancel := context.WithCancel(t.Context())
-		b := s.reader(ctx)
-		var err error
-		go func() { _, err = b.Read(make([]byte, 10)) }()
-		synctest.Wait()
-		cancel()
-		synctest.Wait()
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("the read ended with %v", err)
-		}
-		if _, err := feed.Write([]byte("order")); err == nil {
-			t.Error("the copy was left open")
-		}
-		s.close()
 	})
 }

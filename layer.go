@@ -1,0 +1,172 @@
+package pacedhttp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
+)
+
+// RoundTripperFunc is a function that is an [http.RoundTripper], for a layer or a base
+// that needs no state. It must keep to that interface's contract: close the request's
+// body, modify nothing else of it, and return a response or an error.
+type RoundTripperFunc func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls f.
+func (f RoundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// A layer is what the RoundTrippers of this package have in common.
+type layer struct{ next http.RoundTripper }
+
+func (l layer) below() http.RoundTripper { return l.next }
+
+// CloseIdleConnections reaches the base also where a chain was put together by hand.
+func (l layer) CloseIdleConnections() { closeIdle(l.next) }
+
+func closeIdle(rt http.RoundTripper) {
+	if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// ours is a RoundTripper of this package that has another below it.
+type ours interface{ below() http.RoundTripper }
+
+var errNothing = errors.New("pacedhttp: a RoundTripper below returned neither a response nor an error")
+
+// exchange sends req through rt and holds rt to its contract, so that every layer
+// can rely on it: a response with a body and a request, or an error. A request that its
+// caller has given up ends where it would leave this package's layers.
+func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
+	if _, inside := rt.(ours); !inside {
+		ctx, release := waitContext(req)
+		defer release()
+		if ctx.Err() != nil {
+			closeBody(req)
+			return nil, interrupted(ctx, nil)
+		}
+	}
+	resp, err := rt.RoundTrip(req)
+	switch {
+	case err == nil && resp == nil:
+		return nil, errNothing
+	case resp == nil:
+		return nil, err
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if resp.Request == nil {
+		resp.Request = req
+	}
+	if err != nil {
+		discard(resp)
+		return nil, err
+	}
+	return resp, nil
+}
+
+// closeBody closes the body of a request that is not sent.
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close() // the caller's; nobody is left to tell
+	}
+}
+
+// holding is what a layer must not leave open should one of the program's functions
+// panic while the layer calls it. Whoever holds nothing more sets it to zero.
+type holding struct {
+	req  *http.Request  // its body is not in the hands of the layers below
+	resp *http.Response // nobody above has it yet
+}
+
+func (h *holding) close() {
+	if h.req != nil {
+		closeBody(h.req)
+	}
+	if h.resp != nil {
+		_ = h.resp.Body.Close()
+	}
+}
+
+// endOf returns the end of ctx itself, if that is all that err, of who noticed, tells.
+func endOf(ctx context.Context, err error) (error, bool) {
+	end := ctx.Err()
+	return end, end != nil && context.Cause(ctx) == end && (err == nil || errors.Is(err, end))
+}
+
+// interrupted returns the error of a request whose caller gave it up: that of ctx itself
+// or, if there is more to tell, one that matches ctx's Err and Cause besides err.
+func interrupted(ctx context.Context, err error) error {
+	if end, ok := endOf(ctx, err); ok {
+		return end
+	}
+	return retrypolicy.NewError(ctx, 0, "", err).Err
+}
+
+// waitContext returns the context of req's caller for as long as no layer below this
+// package's has req: it ends with Request.Cancel too, which net/http looks after only
+// once it is asked. Whoever is done with it calls release.
+func waitContext(req *http.Request) (ctx context.Context, release func()) {
+	cancel := req.Cancel //lint:ignore SA1019 http.Client.Timeout still sets it
+	if cancel == nil {
+		return req.Context(), func() {}
+	}
+	c := &cancelContext{Context: req.Context(), cancel: cancel}
+	return c, c.release
+}
+
+// A cancelContext ends with a context or a Request.Cancel, whichever ends first. Both end
+// at one moment where http.Client.Timeout sets both, and then it was a deadline. Nothing
+// watches the channel before somebody asks for Done: http.Client sets one in every
+// request that has a timeout.
+type cancelContext struct {
+	context.Context
+	cancel <-chan struct{}
+
+	mu    sync.Mutex
+	ended context.Context // nil before somebody asks
+	end   context.CancelFunc
+}
+
+func (c *cancelContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == nil {
+		c.ended, c.end = context.WithCancel(c.Context)
+		go func() {
+			select {
+			case <-c.cancel:
+				c.end()
+			case <-c.ended.Done():
+			}
+		}()
+	}
+	return c.ended.Done()
+}
+
+func (c *cancelContext) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.end != nil {
+		c.end()
+	}
+}
+
+func (c *cancelContext) Err() error {
+	if err := c.Context.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-c.cancel:
+	default:
+		return nil
+	}
+	if deadline, ok := c.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
+}
