@@ -179,9 +179,15 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 	}
 	observer := observerFrom(ctx)
 	observer.slotRequested(ctx, SlotInfo{Request: req})
-	began := uptime()
+	var began, waited time.Duration
+	measured := a != nil || observer != nil // a reading of the clock costs as much as a free slot
+	if measured {
+		began = a.ready(observer)
+	}
 	reason, err := wait(ctx, w, a)
-	waited := uptime() - began
+	if measured {
+		waited = uptime() - began
+	}
 	if a != nil {
 		a.info.PacedFor += waited // there may be several Pace layers
 	}

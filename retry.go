@@ -48,7 +48,8 @@ func Retry(p *retrypolicy.Policy) Middleware {
 		p = retrypolicy.Default()
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &retryTransport{layer{next}, p, pacesOf(layersOf(next))}
+		_, paced := next.(*paceTransport)
+		return &retryTransport{layer{next}, p, pacesOf(layersOf(next)), paced}
 	}
 }
 
@@ -56,6 +57,7 @@ type retryTransport struct {
 	layer
 	policy *retrypolicy.Policy
 	paces  []*paceTransport // of its attempts; the last of them says when one starts
+	paced  bool             // the first of them is right below
 }
 
 // hasRetry reports whether a Retry layer is among layers.
@@ -74,6 +76,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		observer:       observerFrom(ctx),
 		began:          uptime(),
 	}
+	c.now = c.began
 	c.body = replay.New(req, c.policy.ReplayBuffer())
 	defer c.leave()
 	if ctx.Err() != nil {
@@ -103,10 +106,10 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 
 		c.delay = next.Delay
-		decided := uptime()
+		decided := c.now
 		c.observer.retryScheduled(ctx, RetryInfo{a.info, req, resp, err, next.Verdict, c.delay})
 		c.last, c.resp = setAside(resp, err), nil
-		next.Delay -= uptime() - decided // the drain is part of the wait
+		next.Delay -= c.elapsed() + c.began - decided // the drain is part of the wait
 		if alive := next.Wait(ctx); !alive || c.late() {
 			return c.end(n, retrypolicy.ReasonMaxElapsed, nil, nil)
 		}
@@ -122,6 +125,7 @@ type call struct {
 	observer *observer
 	body     *replay.Body
 	began    time.Duration // a reading of uptime
+	now      time.Duration // the last one
 
 	current *attempt
 	setUp   *handshake.Watch // of the current attempt's connection
@@ -138,6 +142,9 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 		policy:   c.policy,
 		observer: c.observer,
 		retry:    c.retryTransport,
+	}
+	if c.paced {
+		a.begun = c.now
 	}
 	if d := c.policy.MaxElapsed(); n > 1 && d > 0 {
 		a.startBy = c.began + min(d, math.MaxInt64/4)
@@ -161,7 +168,7 @@ func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.De
 		Request:    c.req,
 		Response:   resp,
 		Err:        c.setUp.Explain(err),
-		Elapsed:    uptime() - c.began,
+		Elapsed:    c.elapsed(),
 		Previous:   a.info.Previous,
 		Replayable: c.body.Replayable(),
 	})
@@ -172,8 +179,14 @@ func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.De
 // late reports whether a retry would start after MaxElapsed: to drain a response may
 // take longer than the delay.
 func (c *call) late() bool {
-	d := c.policy.MaxElapsed()
-	return d > 0 && uptime()-c.began > d
+	elapsed, d := c.elapsed(), c.policy.MaxElapsed()
+	return d > 0 && elapsed > d
+}
+
+// elapsed reads the clock.
+func (c *call) elapsed() time.Duration {
+	c.now = uptime()
+	return c.now - c.began
 }
 
 // end ends the call after some attempts. The caller gets what the last of them brought: its

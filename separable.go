@@ -80,16 +80,16 @@ func (s *separable) separateAfter(resp *http.Response) {
 		s.separate() // nobody below has asked, and nobody above must
 	case resp == nil:
 		s.end(nil)
-	case resp.Body == http.NoBody:
-		s.separate()
+	case resp.Body == http.NoBody, own.parent.release == nil && !resp.Uncompressed:
+		s.separate() // there is nothing to release, and the response can be closed by itself
 	default:
 		resp.Body = whenRead(resp.Body, s.separate)
 	}
 }
 
 func (s *separable) separate() {
-	if own := s.own.Swap(separated); own != nil && own.release != nil {
-		own.release()
+	if own := s.own.Swap(separated); own != nil && own.parent.release != nil {
+		own.parent.release()
 	}
 }
 
@@ -110,22 +110,16 @@ func (s *separable) lifetime() *lifetime {
 // A lifetime is a context that can be released from its parent without an end.
 type lifetime struct {
 	context.Context
-	cancel  context.CancelCauseFunc
-	release func() bool // nil where the parent never ends, or has ended
+	cancel context.CancelCauseFunc
+	parent detachable
 }
 
 // separated stands for the lifetime of a context that has none of its own any more.
 var separated = new(lifetime)
 
 func newLifetime(parent context.Context) *lifetime {
-	l := new(lifetime)
-	if parent.Done() == nil {
-		l.Context, l.cancel = context.WithCancelCause(parent)
-		return l
-	}
-	d := &detachable{Context: parent}
-	l.Context, l.cancel = context.WithCancelCause(d)
-	l.release = d.release
+	l := &lifetime{parent: detachable{Context: parent}}
+	l.Context, l.cancel = context.WithCancelCause(&l.parent)
 	return l
 }
 
@@ -134,14 +128,14 @@ func newLifetime(parent context.Context) *lifetime {
 // stopped, where Done is not the channel of a context that it made.
 type detachable struct {
 	context.Context
-	release func() bool
+	release func() bool // nil where the parent never ends, or has ended
 }
 
 var never = make(chan struct{})
 
 func (d *detachable) Done() <-chan struct{} {
-	if d.Err() != nil {
-		return d.Context.Done()
+	if done := d.Context.Done(); done == nil || d.Err() != nil {
+		return done
 	}
 	return never
 }
