@@ -104,6 +104,9 @@ func interrupted(ctx context.Context, err error) error {
 	if end, ok := endOf(ctx, err); ok {
 		return end
 	}
+	if errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx)) {
+		err = nil // an echo, which may be no net.Error
+	}
 	return retrypolicy.NewError(ctx, 0, "", err).Err
 }
 

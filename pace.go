@@ -118,8 +118,8 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if a != nil && !a.waitsFor(t) {
 		a = nil
 	}
-	w := t.pick(req)
-	if paces(w) {
+	w := t.waiter(req)
+	if w != nil {
 		if err := acquire(req, w, a); err != nil {
 			return nil, err
 		}
@@ -156,16 +156,16 @@ func pacesOf(layers []ours) []*paceTransport {
 
 // sameAs reports whether t and other always have the same Waiter.
 func (t *paceTransport) sameAs(other *paceTransport) bool {
-	return paces(t.fixed) && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
+	return t.fixed != nil && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
 }
 
-// paces reports whether w is there. A nil pointer in an interface is not.
-func paces(w Waiter) bool {
-	if w == nil {
-		return false
+// waiter returns what req waits for. A nil pointer in an interface is nothing.
+func (t *paceTransport) waiter(req *http.Request) Waiter {
+	w := t.pick(req)
+	if v := reflect.ValueOf(w); v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil
 	}
-	v := reflect.ValueOf(w)
-	return v.Kind() != reflect.Pointer || !v.IsNil()
+	return w
 }
 
 var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")

@@ -156,7 +156,9 @@ func (s *separable) parentIfOver() (parent context.Context, over bool) {
 // context of a page that is fetched with that of the page before would grow with every one.
 func withoutEarlier(ctx context.Context) context.Context {
 	for {
-		c, ok := ctx.(interface{ parentIfOver() (context.Context, bool) })
+		c, ok := ctx.(interface {
+			parentIfOver() (context.Context, bool)
+		})
 		if !ok {
 			return ctx
 		}
