@@ -179,6 +179,8 @@ func TestOnlyATransportThatSaysSoHasNotSent(t *testing.T) {
 		{"refused, gets", events{asks, dialed, refused, got}, mismatch, "transient"},
 		{"gets, refused", events{asks, got, dialed, refused}, mismatch, "transient"},
 		{"refused, then another error", events{asks, dialed, refused}, io.EOF, "unprocessed"},
+		{"refused, but not over a connection of net", events{asks, notDialed, refused}, mismatch, "unprocessed"},
+		{"refused, while another handshake succeeds", events{asks, dialed, refused, shook}, mismatch, "final"},
 		{"refused after a proxy's handshake", events{asks, dialed, shook, refused}, mismatch, "final"},
 		{"refused after one dial of two", events{asks, notDialed, dialed, refused}, mismatch, "final"},
 	} {

@@ -12,7 +12,7 @@ import (
 // verdict reports whether err, a handshake's, can only be what a function of the
 // program's tls.Config returned and meant. Everything that crypto/tls, net and
 // net/http make themselves is known: a net.Error, an end of the stream, a context's
-// error, or one of crypto's texts. A function that returns such an error, or wraps
+// error, or a text that begins with its package. A function that returns such an error, or wraps
 // one, did not judge but fail, as one that asks an OCSP server may: that can pass. One
 // whose error has a Retryable method has said all itself.
 //
@@ -28,18 +28,12 @@ func verdict(err error) bool {
 	}](err); ok {
 		return false
 	}
-	for _, known := range [...]error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortWrite, context.Canceled} {
+	for _, known := range [...]error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, context.Canceled} {
 		if errors.Is(err, known) {
 			return false
 		}
 	}
-	text := err.Error()
-	for _, prefix := range [...]string{"tls: ", "x509: ", "crypto/", "net/http: ", "local error", "remote error"} {
-		if strings.HasPrefix(text, prefix) {
-			return false
-		}
-	}
-	return true
+	return !strings.HasPrefix(err.Error(), "tls: ") && !strings.HasPrefix(err.Error(), "crypto/")
 }
 
 // contains reports whether cause is in err's tree. Other than errors.Is it finds

@@ -205,6 +205,7 @@ func TestAFailureInACallbackIsNoVerdict(t *testing.T) {
 		fmt.Errorf("asking for the revocation list: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}),
 		errors.Join(errors.New("pin mismatch"), io.EOF),
 		errors.New("tls: in the words of crypto/tls"),
+		errors.New("crypto/rsa: as crypto/tls hands on of others"),
 		saysItself{true},
 	} {
 		for _, c := range callbacks(t) {
