@@ -181,6 +181,7 @@ func TestOnlyATransportThatSaysSoHasNotSent(t *testing.T) {
 		{"refused, then another error", events{asks, dialed, refused}, io.EOF, "unprocessed"},
 		{"refused, but not over a connection of net", events{asks, notDialed, refused}, mismatch, "unprocessed"},
 		{"refused, while another handshake succeeds", events{asks, dialed, refused, shook}, mismatch, "final"},
+		{"refused, among others", events{asks, dialed, refused}, errors.Join(io.EOF, mismatch), "final"},
 		{"refused after a proxy's handshake", events{asks, dialed, shook, refused}, mismatch, "final"},
 		{"refused after one dial of two", events{asks, notDialed, dialed, refused}, mismatch, "final"},
 	} {

@@ -12,12 +12,12 @@ import (
 // verdict reports whether err, a handshake's, can only be what a function of the
 // program's tls.Config returned and meant. Everything that crypto/tls, net and
 // net/http make themselves is known: a net.Error, an end of the stream, a context's
-// error, or a text that begins with its package. A function that returns such an error, or wraps
-// one, did not judge but fail, as one that asks an OCSP server may: that can pass. One
-// whose error has a Retryable method has said all itself.
+// error, or a text that begins with its package. A function that returns such an
+// error, or wraps one, did not judge but fail, as one that asks an OCSP server may:
+// that can pass. One whose error has a Retryable method has said all itself.
 //
-// The connection must be one of package net, perhaps wrapped: what others return from
-// Read and Write cannot be known.
+// The connection must be one of package net, perhaps wrapped: what others return
+// from Read and Write cannot be known.
 func verdict(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return false
