@@ -67,7 +67,7 @@ func DefaultClassifier(a Attempt) Verdict {
 	case a.Err != nil && a.Request != nil && a.Request.Context().Err() != nil:
 		return Accept
 	case a.Err != nil:
-		return classifyError(a.Err)
+		return classifyError(a.Err, connects(a.Request))
 	case a.Response != nil:
 		return classifyStatus(a.Response)
 	default:
@@ -102,12 +102,13 @@ func asksForDelay(h http.Header) bool {
 }
 
 // classifyError judges an error by itself. What cannot end differently outweighs
-// what was not sent: a dial that failed for a malformed address is both.
-func classifyError(err error) Verdict {
+// what was not sent: a dial that failed for a malformed address is both. The words
+// of a proxy that refused CONNECT mean something only where there may have been one.
+func classifyError(err error, connects bool) Verdict {
 	switch {
-	case errors.Is(err, context.Canceled), contains(err, hopeless):
+	case errors.Is(err, context.Canceled), contains(err, hopeless), connects && contains(err, connectForbidden):
 		return Accept
-	case contains(err, unsent):
+	case contains(err, unsent), connects && contains(err, connectRefused):
 		return Unprocessed
 	default:
 		return Transient

@@ -12,14 +12,22 @@
 //	verdict      what happened                                        retried
 //	Accept       any other status; the caller's own cancellation or   never
 //	             deadline; certificate and host name errors; a host
-//	             that does not exist; a malformed request
+//	             that does not exist; a malformed request; a proxy
+//	             that answers CONNECT with 407 or 403; a SOCKS proxy's
+//	             refusal
 //	Transient    408, 425, 500, 502, 503, 504; a lost connection, an  if the request
 //	             attempt's timeout, any error that is not known       is idempotent
-//	Unprocessed  connection refused, DNS failure, dial timeout, TLS   for every method
-//	             handshake not finished, HTTP/2 REFUSED_STREAM and
-//	             GOAWAY above the last stream
+//	Unprocessed  connection refused, DNS failure, dial timeout, any   for every method
+//	             other answer to CONNECT, TLS handshake not
+//	             finished, HTTP/2 REFUSED_STREAM and GOAWAY above the
+//	             last stream
 //	Throttled    429; 503 and 403 with Retry-After                    for every method
 //	                                                                  (503: if idempotent)
+//
+// Of a proxy's answer to CONNECT net/http leaves the words alone, as an errors.New.
+// The standard ones (http.StatusText) are recognised for an https request, which is
+// the only one for which a proxy is asked to connect; under [Do], which knows of no
+// request, and in other words the answer is Transient.
 //
 // A request is idempotent (RFC 9110 §9.2.2) when its method is GET, HEAD,
 // OPTIONS, TRACE, PUT, DELETE or QUERY, or when it has a header named

@@ -8,7 +8,10 @@ import (
 	"net/textproto"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // An Error is what a failed call ends with. It is a net.Error, and unwraps to Err only: the
@@ -51,7 +54,8 @@ func (e *Error) Error() string {
 
 // ErrorText returns err's text without what must not reach a log: the user
 // information and query of a URL, and the header values that errors of net/http are
-// known to quote.
+// known to quote. What may be a proxy's own words is cut and, where it is not
+// printable, quoted.
 func ErrorText(err error) string { return scrub(describe(err)) }
 
 // Unwrap returns Err.
@@ -150,10 +154,27 @@ func describe(err error) string {
 	if strings.HasPrefix(text, "failed to parse Location header") {
 		return "failed to parse Location header"
 	}
+	if plain(err) {
+		return words(text)
+	}
 	for _, cause := range causes(err) {
 		if raw := cause.Error(); raw != "" {
 			text = strings.ReplaceAll(text, raw, describe(cause))
 		}
+	}
+	return text
+}
+
+const maxWords = 128 // bytes
+
+// words returns the text of an error that errors.New made, which may be all that a
+// proxy said: cut where it is long, and quoted where it is not printable.
+func words(text string) string {
+	if len(text) > maxWords {
+		text = strings.ToValidUTF8(text[:maxWords], "") + "…"
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
 	}
 	return text
 }

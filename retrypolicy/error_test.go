@@ -171,3 +171,21 @@ func TestMalformedRequestUnderDoIsNotRetried(t *testing.T) {
 		t.Errorf("%d calls, %v", calls, err)
 	}
 }
+
+func TestAProxysWordsAreCutAndQuotedInTheText(t *testing.T) {
+	long := strings.Repeat("x", 127) + "ä" + strings.Repeat("y", 1000)
+	for text, want := range map[string]string{
+		"Proxy Authentication Required": "Proxy Authentication Required",
+		"so\x1b[31m \tgo":               `"so\x1b[31m \tgo"`,
+		"so\xff go":                     `"so\xff go"`,
+		long:                            strings.Repeat("x", 127) + "…",
+		"\a" + long:                     `"\a` + strings.Repeat("x", 127) + `…"`,
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			_, err := askProxy(t, connectProxy(t, "http", "HTTP/1.1 502 "+text), method, "https://service.test/")
+			if got := ErrorText(&url.Error{Op: "Get", URL: "https://service.test/", Err: err}); got != "Get: "+want {
+				t.Errorf("text of %q:\n%s\nwant\n%s", err, got, "Get: "+want)
+			}
+		}
+	}
+}

@@ -64,7 +64,7 @@ func hopeless(err error) bool {
 	case *net.AddrError, *net.ParseError, net.UnknownNetworkError, net.InvalidAddrError:
 		return true
 	case *net.OpError:
-		return certificateRefused(e)
+		return certificateRefused(e) || socksRefused(e)
 	case *url.Error:
 		return e.Op == "parse"
 	}
