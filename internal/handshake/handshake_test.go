@@ -169,7 +169,7 @@ func TestOnlyATransportThatSaysSoHasNotSent(t *testing.T) {
 		{"none", nil, io.EOF, "transient"},
 		{"dials with the request's context, no more", events{dialed}, io.EOF, "transient"},
 		{"fails to dial with the request's context, no more", events{notDialed}, io.EOF, "transient"},
-		{"handshake alone", events{dialed, refused}, mismatch, "transient"},
+		{"handshake alone", events{dialed, refused}, mismatch, "final"},
 		{"asks", events{asks}, io.EOF, "unprocessed"},
 		{"asks, gets", events{asks, got}, io.EOF, "transient"},
 		{"asks, gets, asks again", events{asks, got, asks, lost}, io.EOF, "transient"},
