@@ -7,7 +7,10 @@ import (
 	"time"
 )
 
-const defaultMaxKeys = 10_000
+const (
+	defaultMaxKeys = 10_000
+	maxSharing     = 10 // times MaxKeys
+)
 
 // KeyedConfig says how a [Keyed] makes its pacers.
 type KeyedConfig struct {
@@ -30,9 +33,19 @@ type KeyedConfig struct {
 // still holds a forgotten pacer is served by the key's current one.
 //
 // While MaxKeys pacers are busy, further keys share one overflow pacer, made for the
-// key "". As long as it is busy, new keys stay on it, even when there is room again:
-// what they started there counts. It counts for a pacer with a longer Period than
-// the overflow pacer's too, which begins with a pause then.
+// key "". As soon as there is room again, a key gets a pacer of its own, which takes
+// over the overflow's starts and pause: they are a superset of what that key started
+// there. So its pacer holds to its limits over the starts it has made on either. Where
+// they look back further than the overflow remembers, the pacer begins with a pause
+// that is as long as if every forgotten start had been its own.
+//
+// Only a key whose callers may be waiting in the overflow's queue, or are between
+// their Get and their Wait, stays there: they and those on a pacer of its own could
+// not know of each other. It moves as soon as as many calls have ended there as Get
+// sent, at the latest when the overflow is idle; so let one call follow each Get. Keys
+// that were not sent there in the meantime need not wait for that: the overflow
+// gets no new keys and comes to an end. Of the keys sent there a Keyed remembers ten
+// times MaxKeys; beyond, every other key counts as one of them.
 type Keyed struct {
 	newPacer func(key string) *Pacer
 	maxKeys  int
@@ -40,7 +53,9 @@ type Keyed struct {
 	mu       sync.Mutex
 	pacers   map[string]*Pacer
 	overflow *Pacer
-	allBusy  time.Time // until then no pacer can have become idle
+	sharing  map[string]struct{} // keys sent to the overflow since it was vacant
+	sent     uint64              // calls that the overflow has had if all came that were sent
+	allBusy  time.Time           // until then no pacer can have become idle
 }
 
 // NewKeyed returns an empty Keyed. The error names every invalid field, its value
@@ -56,7 +71,7 @@ func NewKeyed(cfg KeyedConfig) (*Keyed, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	k := &Keyed{newPacer: cfg.New, maxKeys: cfg.MaxKeys, pacers: make(map[string]*Pacer)}
+	k := &Keyed{newPacer: cfg.New, maxKeys: cfg.MaxKeys, pacers: make(map[string]*Pacer), sharing: make(map[string]struct{})}
 	if k.maxKeys == 0 {
 		k.maxKeys = defaultMaxKeys
 	}
@@ -74,18 +89,40 @@ func (k *Keyed) Get(key string) *Pacer {
 	if len(k.pacers) >= k.maxKeys {
 		k.forgetIdle()
 	}
-	if len(k.pacers) >= k.maxKeys || k.overflow != nil && k.overflow.busy() > 0 {
-		if k.overflow == nil {
-			k.overflow = k.make("")
+	if k.overflow != nil {
+		if calls, vacant := k.overflow.ended(k.sent); vacant {
+			k.sent = calls
+			clear(k.sharing)
 		}
-		return k.overflow
+	}
+	if len(k.pacers) >= k.maxKeys || k.mayWait(key) {
+		return k.share(key)
 	}
 	p := k.make(key)
 	k.pacers[key] = p
-	if k.overflow != nil {
-		p.countAsOwn(k.overflow)
+	if k.overflow != nil && p != k.overflow {
+		p.takeOver(k.overflow)
 	}
 	return p
+}
+
+// mayWait reports whether callers of key may be in the overflow, or on their way.
+func (k *Keyed) mayWait(key string) bool {
+	_, sent := k.sharing[key]
+	return sent || len(k.sharing)/maxSharing >= k.maxKeys
+}
+
+// share sends key to the overflow.
+func (k *Keyed) share(key string) *Pacer {
+	if k.overflow == nil {
+		k.overflow = k.make("")
+		k.sent, _ = k.overflow.ended(0)
+	}
+	k.sent++
+	if len(k.sharing)/maxSharing < k.maxKeys {
+		k.sharing[key] = struct{}{}
+	}
+	return k.overflow
 }
 
 func (k *Keyed) make(key string) *Pacer {
@@ -120,11 +157,13 @@ func (k *Keyed) forgetIdle() {
 	}
 }
 
-// busy returns for how long at least the pacer must be remembered.
-func (p *Pacer) busy() time.Duration {
+// ended returns how many calls of Wait and Allow have ended, and whether no other can
+// be under way if sent were to come.
+func (p *Pacer) ended(sent uint64) (calls uint64, vacant bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.busyFor()
+	calls = p.granted + p.rejected + p.canceled
+	return calls, p.queue.len == 0 && calls >= sent || p.busyFor() == 0
 }
 
 // forget makes an idle pacer send its callers to successor from now on. If the
@@ -145,19 +184,36 @@ func (p *Pacer) succeed(successor func() *Pacer) {
 	p.successor = successor
 }
 
-// countAsOwn pauses p until the last start of an idle other is older than p's Period.
-func (p *Pacer) countAsOwn(other *Pacer) {
+// takeOver makes p count the starts of other and hold to its pause. The clock is read
+// for p after other's, so that no start looks older than it is.
+func (p *Pacer) takeOver(other *Pacer) {
+	p.mu.Lock()
+	calls, period := p.schedule.calls, p.schedule.period
+	p.mu.Unlock()
+
 	other.mu.Lock()
-	age := forever
-	if n := other.schedule.starts.len; n > 0 {
-		age = other.clock.Now() - other.schedule.starts.at(n-1)
+	now, all := other.clock.Now(), &other.schedule.starts
+	first := all.len // that p's limits look back to
+	for first > 0 && all.len-first < calls && now-all.at(first-1) < period {
+		first--
 	}
+	var starts []time.Duration
+	for i := first; i < all.len; i++ {
+		starts = append(starts, all.at(i)-now)
+	}
+	complete := first > 0 || other.granted == uint64(all.len)
+	resumes := other.schedule.resumes
 	other.mu.Unlock()
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if left := p.schedule.period - age; left > 0 {
-		p.schedule.pause(add(p.clock.Now(), left))
+	ownNow := p.clock.Now()
+	for i := range starts {
+		starts[i] += ownNow
+	}
+	p.schedule.takeOver(starts, complete)
+	if resumes > now {
+		p.schedule.pause(add(ownNow, resumes-now))
 	}
 }
 

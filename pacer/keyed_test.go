@@ -184,26 +184,6 @@ func TestKeyedOverflowIsSharedAndLimited(t *testing.T) {
 	})
 }
 
-// What further keys started on the overflow pacer counts until it left every
-// window, even when there is room for a pacer of their own before.
-func TestKeyedOverflowIsNotLeftWhileBusy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		k, _ := newKeyed(t, 1, onePerSecond)
-		start(t, k.Get("a"))
-		time.Sleep(900 * time.Millisecond)
-		shared := k.Get("b")
-		start(t, shared)
-		time.Sleep(999 * time.Millisecond) // a is idle by now
-		if got := k.Get("b"); got != shared || got.Allow() {
-			t.Error("b started twice within a second")
-		}
-		time.Sleep(time.Millisecond)
-		if got := k.Get("b"); got == shared {
-			t.Error("b has no pacer of its own though all are idle")
-		}
-	})
-}
-
 // A key may have started on the overflow pacer before it got one of its own.
 func TestKeyedCountsStartsOnTheOverflowForALongerPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -126,11 +126,11 @@ func TestIdleScheduleDecidesLikeAFreshOne(t *testing.T) {
 // the head may be due and not have looked yet.
 func TestWaitingCallerKeepsPacerBusy(t *testing.T) {
 	p := Burst(1, time.Second)
-	if got := p.busy(); got != 0 {
+	if got := p.forget(nil); got != 0 {
 		t.Errorf("an unused pacer is busy for %v, want 0", got)
 	}
 	p.queue.join(&waiter{})
-	if got := p.busy(); got != 1 {
+	if got := p.forget(nil); got != 1 {
 		t.Errorf("a pacer with a queue is busy for %v, want 1ns", got)
 	}
 }

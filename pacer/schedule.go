@@ -88,6 +88,36 @@ func (s *schedule) start(now time.Duration) {
 	}
 }
 
+// takeOver records starts, oldest first, that another schedule allowed. If they are
+// not complete, the missing ones are no later than the first. A limit that needs a
+// missing one is paused until that cannot be in its window any more; so is every
+// limit until none of them is, if s has starts of its own to put them between.
+func (s *schedule) takeOver(starts []time.Duration, complete bool) {
+	n := len(starts)
+	if n == 0 {
+		return
+	}
+	shared := s.starts.len > 0
+	for i := range s.limits {
+		l := &s.limits[i]
+		if l.even {
+			l.slot = max(l.slot, add(starts[n-1], l.interval))
+		}
+		switch {
+		case shared:
+			s.pause(add(starts[n-1], l.period))
+		case n < l.calls && !complete:
+			s.pause(add(starts[0], l.period))
+		}
+	}
+	if shared {
+		return
+	}
+	for _, t := range starts {
+		s.starts.pushBack(t)
+	}
+}
+
 // planned returns when the caller with n others ahead of it will start.
 func (s *schedule) planned(n int, now time.Duration) time.Duration {
 	for s.plan.len <= n {

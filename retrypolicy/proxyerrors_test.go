@@ -95,6 +95,7 @@ func TestAProxysWordsMeanNothingWhereNoneWasAskedToConnect(t *testing.T) {
 			{Err: errors.New(text), Request: plainRequest},
 			{Err: errors.New(text), Request: &http.Request{}},
 			{Err: typed(text), Request: https},
+			{Err: &net.OpError{Op: "read", Err: errors.New("username/password authentication failed")}, Request: https},
 			{Err: fmt.Errorf("%s", text+"!"), Request: https},
 		} {
 			if got := DefaultClassifier(a); got != Transient {
