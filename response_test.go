@@ -102,7 +102,7 @@ func TestReleaseIsBoundedInBytesAndTime(t *testing.T) {
 	}
 }
 
-func TestStalledDecompressionIsLeftBehind(t *testing.T) {
+func TestStalledDecompressionDelaysTheRetryAsLittleAsAnyResponse(t *testing.T) {
 	for _, proto := range protocols {
 		t.Run(proto, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
