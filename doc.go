@@ -33,13 +33,14 @@
 //
 // # What is documented where
 //
-//   - How chains are put together: [New], [WrapClient], [Transport].
+//   - How chains are put together: [New], [WrapClient], [Transport]; what in their order
+//     cannot be meant: [Transport.Check].
 //   - What is retried, when and how often: package retrypolicy. What becomes of
 //     bodies and responses meanwhile, and what the caller gets: [Retry].
 //   - How fast a quota lets requests start: package pacer. What happens when a
 //     server says "too many requests": [Pace]. A quota per host or token: [PaceBy].
 //   - What to do when nothing helps: [Fallback], [StaticResponse].
-//   - What must be fresh in every attempt: [Prepare].
+//   - What must be fresh in every attempt, and whom it is shown: [Prepare].
 //   - What happened: [Observe], [Log], and [AttemptFromContext] for layers below
 //     Retry. Spans and metrics: package otelpacedhttp.
 //
@@ -50,19 +51,32 @@
 // more, and the result is a response or an error, never both. The body of a 101
 // response stays an io.Writer, and trailers arrive.
 //
+// Besides: a body in memory that has GetBody is handed on as it is; a delivered response
+// keeps no buffer of its request, and the context of its Request lives as long as the
+// caller's; [http.Request].Cancel ends waits as the context does; a panic of a hook, a
+// Classifier, a Backoff, a Waiter or a layer of yours passes through and leaves nothing
+// open.
+//
 // Transports and middlewares are safe for concurrent use and share nothing but what
 // they are given: one pacer in two chains is one quota, one
 // [retrypolicy.Budget] in two policies one budget. No layer starts a goroutine that
-// outlives the call but those that wait for somebody's body: for a Read or Close of
-// the request's that blocks, or for a compressed response that nobody wants to be cut.
+// outlives the call but those that wait for a Read or Close of the request's body that
+// blocks.
 //
 // # Errors
 //
-// A call that ends with an error ends with a [*retrypolicy.Error], or with a
-// [*PaceError] if nothing was sent because the pacer refused. Through http.Client
-// both come inside a *url.Error, and errors.As finds them. One case is beyond
-// reach: when http.Client.Timeout strikes, the client replaces the error by one of
-// its own that unwraps to nothing. Use a context's deadline where that matters.
+// Errors stay what they were, so that an SDK above finds what it asks for:
+//
+//	one attempt                 the very error that the base transport returned
+//	the context ended the call  the context's Err or, if its Cause is another, an error that
+//	                            matches both, and what the last attempt failed with
+//	several attempts            a [*retrypolicy.Error]
+//	the pacer refused           a [*PaceError]: nothing was sent
+//
+// The latter two are net.Errors and hold no secrets of URLs and headers; the base's own error
+// is handed on as it is. Through http.Client all come inside a *url.Error. When
+// http.Client.Timeout strikes, the client replaces the error by one of its own that
+// unwraps to nothing: use a context's deadline where that matters.
 //
 // A failure that is a response, a 503 say, is delivered as one, with a nil error, as
 // without this package.

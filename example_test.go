@@ -170,8 +170,9 @@ func (s orderService) List(ctx context.Context) (string, error) {
 	return string(body), err
 }
 
-// An SDK that takes an *http.Client or an http.RoundTripper takes a chain. If it
-// retries by itself, turn that off: attempts multiply.
+// An SDK that takes an *http.Client or an http.RoundTripper takes a chain. One that does
+// not retry gets Retry and Pace; one that does keeps its retryer and gets Pace alone, for
+// attempts multiply.
 func ExampleNew_sdk() {
 	server := serve(429, 503, 200)
 	defer server.Close()
@@ -242,6 +243,72 @@ func ExamplePrepare() {
 	// nonce=1, path=/orders
 	// nonce=2, path=/orders
 	// nonce=3, path=/orders
+}
+
+// A trace identifier is no secret: every host that a server redirects to may see it.
+func ExamplePrepareAnyHost() {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Printf("trace %q, signature %q\n", r.Header.Get("Trace"), r.Header.Get("Signature"))
+	}))
+	defer elsewhere.Close()
+	// To http.Client another name of one machine is another host.
+	there := strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)
+	server := httptest.NewServer(http.RedirectHandler(there, http.StatusTemporaryRedirect))
+	defer server.Close()
+
+	sign := func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+		req.Header.Set("Signature", "secret")
+		return nil
+	}
+	trace := func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+		req.Header.Set("Trace", "4711")
+		return nil
+	}
+	client := pacedhttp.New(nil, pacedhttp.Prepare(sign), pacedhttp.PrepareAnyHost(trace)).Client()
+	resp, err := client.Get(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	// Output:
+	// trace "4711", signature ""
+}
+
+// A test of the program's wiring: what in the order of the layers cannot be meant.
+func ExampleTransport_Check() {
+	rt := pacedhttp.New(nil,
+		pacedhttp.Pace(pacer.Burst(10, time.Second)),
+		pacedhttp.Retry(nil),
+	)
+	fmt.Println(rt.Check())
+	// Output:
+	// pacedhttp: Pace is above Retry: retries take no slot; list Retry first
+}
+
+// A layer of one's own goes where it belongs: outside of Retry it sees calls, below it
+// attempts.
+func ExampleRoundTripperFunc() {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+
+	count := 0
+	counted := func(next http.RoundTripper) http.RoundTripper {
+		return pacedhttp.RoundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			count++
+			return next.RoundTrip(req)
+		})
+	}
+	client := pacedhttp.New(nil, pacedhttp.Retry(nil), counted, pacedhttp.Pace(pacer.Burst(10, time.Second))).Client()
+	resp, err := client.Get(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	fmt.Println(resp.StatusCode, "after", count, "attempt")
+	// Output:
+	// 404 after 1 attempt
 }
 
 func ExampleObserve() {
