@@ -4,8 +4,8 @@ go 1.26.0
 
 require (
 	github.com/go-redis/redis_rate/v10 v10.0.1
-	github.com/pacedhttp/pacedhttp v0.0.0
-	github.com/pacedhttp/pacedhttp/pacer/redispacer v0.0.0
+	github.com/pacedhttp/pacedhttp v0.1.0
+	github.com/pacedhttp/pacedhttp/pacer/redispacer v0.1.0
 	github.com/redis/go-redis/v9 v9.23.0
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
 	go.opentelemetry.io/otel v1.47.0
@@ -25,13 +25,9 @@ require (
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
+	github.com/pacedhttp/pacedhttp/otel v0.1.0
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
-)
-
-replace (
-	github.com/pacedhttp/pacedhttp => ../..
-	github.com/pacedhttp/pacedhttp/pacer/redispacer => ../../pacer/redispacer
 )
