@@ -6,8 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +18,8 @@ import (
 
 	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
+
+	"github.com/pacedhttp/pacedhttp/internal/demo"
 )
 
 // roleEnv makes the test's binary, where it is started as another program, one that fails.
@@ -39,13 +41,18 @@ func TestMain(m *testing.M) {
 		reports.Encode(report{Event: begin, Call: j.First})
 		fmt.Fprintln(os.Stderr, "boom")
 		os.Exit(3)
-	case role == "exceeds the quota":
-		orders := json.NewDecoder(os.Stdin)
+	case role == "ignores the quota":
+		orders, reports := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 		var j job
 		orders.Decode(&j)
-		j.Quota *= 2
-		changed, _ := json.Marshal(j)
-		work(io.MultiReader(bytes.NewReader(changed), orders.Buffered(), os.Stdin), os.Stdout)
+		reports.Encode(report{Event: ready})
+		var start bool
+		orders.Decode(&start)
+		for n := j.First; n <= j.Calls; n += j.Step {
+			status, err := makeCall(context.Background(), http.DefaultClient, j.URL, n)
+			reports.Encode(report{Event: end, Call: n, Status: status, Error: fmt.Sprint(err)})
+		}
+		reports.Encode(report{Event: done})
 		os.Exit(0)
 	case role == "no redis-server":
 		fmt.Println("Fatal: boom")
@@ -182,8 +189,6 @@ func TestTroubleIsExitCodeOneAndSaysWhatItWas(t *testing.T) {
 	}{
 		{"a process dies at once", "dies at once", noRedis, nil, "process alpha: exit status 3: boom"},
 		{"a process dies while it calls", "dies while it calls", noRedis, nil, "exit status 3: boom"},
-		{"the quota is exceeded", "exceeds the quota", noRedis, []string{"-calls", "4", "-quota", "2"},
-			"the server counted 4 requests in a window that allows 2"},
 		{"no redis-server", "no redis-server", self, nil, "did not start:\nFatal: boom"},
 		{"nothing at the address", "", noRedis, []string{"-redis", nobody}, "cannot use the Redis at " + nobody},
 	} {
@@ -197,19 +202,30 @@ func TestTroubleIsExitCodeOneAndSaysWhatItWas(t *testing.T) {
 	}
 }
 
+// TestRequestsOverTheQuotaAreTrouble has no command line: its window is longer than any run.
+func TestRequestsOverTheQuotaAreTrouble(t *testing.T) {
+	t.Setenv(roleEnv, "ignores the quota")
+	cfg := config{Config: demo.Config{Calls: 5, Quota: 2, Period: 24 * time.Hour}, procs: 3}
+	var out strings.Builder
+	err := play(t.Context(), cfg, screen{demo.Screen{Writer: &out, Width: 80}}, noRedis)
+	if err == nil || err.Error() != "the server counted 5 requests in a window that allows 2" {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
 func TestABrokenPromiseIsAnError(t *testing.T) {
-	cfg := config{quota: 5}
+	cfg := config{Config: demo.Config{Quota: 5}}
 	for _, tt := range []struct {
 		name   string
 		change func(*result)
 		want   string
 	}{
 		{"kept", func(*result) {}, ""},
-		{"over the quota", func(r *result) { r.busiest = 6 }, "the server counted 6 requests in a window that allows 5"},
+		{"over the quota", func(r *result) { r.Busiest = 6 }, "the server counted 6 requests in a window that allows 5"},
 		{"failed", func(r *result) { r.calls[1].status = 503 }, "call 2, by bravo, ended with status 503"},
 		{"unanswered", func(r *result) { r.calls[2] = call{err: "boom"} }, "call 3, by alpha, got no answer: boom"},
 	} {
-		r := result{record: record{busiest: 5}, calls: []call{{status: 200}, {status: 200}, {status: 200}}, roundTrips: make([]uint64, 2)}
+		r := result{Record: demo.Record{Busiest: 5}, calls: []call{{status: 200}, {status: 200}, {status: 200}}, roundTrips: make([]uint64, 2)}
 		tt.change(&r)
 		got := ""
 		if err := r.broken(cfg); err != nil {
@@ -217,15 +233,6 @@ func TestABrokenPromiseIsAnError(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
-		}
-	}
-}
-
-func TestIdealIsTheLeastTimeForWhatWasLetIn(t *testing.T) {
-	cfg := config{quota: 5, period: time.Second}
-	for admitted, want := range map[int]time.Duration{0: 0, 1: 0, 5: 0, 6: time.Second, 10: time.Second, 11: 2 * time.Second} {
-		if got := (result{record: record{admitted: admitted}}).ideal(cfg); got != want {
-			t.Errorf("%d requests: %v, want %v", admitted, got, want)
 		}
 	}
 }
