@@ -40,7 +40,7 @@ import (
 func sharedQuota(rdb redis.UniversalClient, key string, quota int, period time.Duration) (*redispacer.Pacer, error) {
 	return redispacer.New(rdb, key, redispacer.Config{
 		Limits:  []pacer.Limit{{Calls: quota, Period: period}},
-		Timeout: 2 * time.Second, // a busy machine is no reason to end the show
+		Timeout: 10 * time.Second, // a busy machine is no reason to end the show
 	})
 }
 

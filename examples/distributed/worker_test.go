@@ -65,10 +65,7 @@ func TestAWorkerWithoutAJobSaysSo(t *testing.T) {
 	if err := work(strings.NewReader(""), io.Discard); err == nil || !strings.Contains(err.Error(), "no job") {
 		t.Errorf("got %v", err)
 	}
-	nobody, err := freeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	nobody := closedAddr(t)
 	if err := work(strings.NewReader(`{"Redis":"`+nobody+`"}`), io.Discard); err == nil || !strings.Contains(err.Error(), nobody) {
 		t.Errorf("got %v", err)
 	}

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +29,7 @@ type job struct {
 	Limit      pacer.Limit
 	Lease      int
 	Goroutines int
-	Run        time.Duration // from the first start on
+	Each       int           // starts of each of them once the process's input has ended; before, it makes as many as it can
 	Ahead      time.Duration // how far the server's clock is made to be ahead of this process's
 }
 
@@ -39,8 +41,8 @@ type history struct {
 	Stats    Stats
 }
 
-// run runs n processes at the same time and returns their histories.
-func (j job) run(t *testing.T, n int) []history {
+// run runs n processes at the same time and returns their histories. Their input is in; nil has ended.
+func (j job) run(t testing.TB, n int, in *os.File) []history {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -56,6 +58,9 @@ func (j job) run(t *testing.T, n int) []history {
 		wg.Go(func() {
 			cmd := exec.CommandContext(t.Context(), exe)
 			cmd.Env = append(os.Environ(), processEnv+"="+string(encoded))
+			if in != nil {
+				cmd.Stdin = in
+			}
 			cmd.Stderr = os.Stderr
 			out, err := cmd.Output()
 			if err == nil {
@@ -104,13 +109,19 @@ func process(encoded string) (history, error) {
 			fmt.Sprintf("local now = %d + time[1]", int64(j.Ahead.Seconds())), 1))
 	}
 
+	var ended atomic.Bool
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		ended.Store(true)
+	}()
 	var mu sync.Mutex
 	var starts []int64
+	var failures []error
 	var wg sync.WaitGroup
-	var end time.Time
 	for range j.Goroutines {
 		wg.Go(func() {
-			for {
+			for left := j.Each; left > 0; {
+				counts := ended.Load()
 				err := p.Wait(context.Background())
 				now := time.Now()
 				if errors.Is(err, ErrUnavailable) {
@@ -118,20 +129,17 @@ func process(encoded string) (history, error) {
 					continue
 				}
 				mu.Lock()
-				if end.IsZero() {
-					end = now.Add(j.Run)
-				}
 				starts = append(starts, now.UnixMicro())
-				over := now.After(end)
+				failures = append(failures, err)
 				mu.Unlock()
-				if over || err != nil {
-					return
+				if counts {
+					left--
 				}
 			}
 		})
 	}
 	wg.Wait()
-	return history{Reserved: witness.times(), Starts: starts, Stats: p.Stats()}, nil
+	return history{Reserved: witness.times(), Starts: starts, Stats: p.Stats()}, errors.Join(failures...)
 }
 
 // A witness keeps what the script answered, whatever the Pacer makes of it.
