@@ -24,6 +24,9 @@ import (
 // quota with others instead of a test.
 const processEnv = "REDISPACER_TEST_PROCESS"
 
+// startedKey is the set of the processes that had a start.
+const startedKey = "started"
+
 type job struct {
 	Addr       string
 	Limit      pacer.Limit
@@ -117,6 +120,7 @@ func process(encoded string) (history, error) {
 	var mu sync.Mutex
 	var starts []int64
 	var failures []error
+	var joined sync.Once
 	var wg sync.WaitGroup
 	for range j.Goroutines {
 		wg.Go(func() {
@@ -128,6 +132,7 @@ func process(encoded string) (history, error) {
 					time.Sleep(5 * time.Millisecond) // a caller that tries again, and does nothing else
 					continue
 				}
+				joined.Do(func() { err = errors.Join(err, rdb.SAdd(context.Background(), startedKey, os.Getpid()).Err()) })
 				mu.Lock()
 				starts = append(starts, now.UnixMicro())
 				failures = append(failures, err)
@@ -177,12 +182,22 @@ func (w *witness) record(args []any, got []int64) {
 	}
 }
 
+// times are those of the reservations, but for what a loss of the state made void: a state
+// is named after the time when it began, and what an earlier one gave out for 100 ms after
+// that or later is asked about before it starts.
 func (w *witness) times() []int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var epochs []int64
+	for r := range w.reserved {
+		epochs = append(epochs, r.epoch)
+	}
+	slices.Sort(epochs)
 	var times []int64
-	for _, at := range w.reserved {
-		times = append(times, at)
+	for r, at := range w.reserved {
+		if i, _ := slices.BinarySearch(epochs, r.epoch+1); i == len(epochs) || at < epochs[i]+freshness.Microseconds() {
+			times = append(times, at)
+		}
 	}
 	slices.Sort(times)
 	return times

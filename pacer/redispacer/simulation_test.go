@@ -73,6 +73,7 @@ func TestThousandClientsWithABadNetwork(t *testing.T) {
 
 				reserved := f.saw.times()
 				checkWindows(t, reserved, limit)
+				checkEven(t, reserved, limit, 1)
 				checkStarts(t, starts, reserved, 0)
 				var inTime, failures uint64
 				for _, at := range starts {
