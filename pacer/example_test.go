@@ -44,11 +44,11 @@ func ExampleNew() {
 	}
 	fmt.Println(p.Allow(), p.Allow(), p.Allow())
 
-	_, err = pacer.New(pacer.Config{Limits: []pacer.Limit{{Calls: 0, Period: time.Second}}, MaxWaiting: -1})
+	_, err = pacer.New(pacer.Config{Limits: []pacer.Limit{{Calls: 10, Period: -time.Second}}, MaxWaiting: -1})
 	fmt.Println(err)
 	// Output:
 	// true true false
-	// pacer: Config.Limits[0].Calls is 0, must be from 1 to 9223372036854775807
+	// pacer: Config.Limits[0].Period is -1s, must be more than 0
 	// pacer: Config.MaxWaiting is -1, must be 0 (unbounded) or more
 }
 

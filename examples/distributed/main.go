@@ -15,7 +15,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,6 +29,7 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/pacedhttp/pacedhttp"
+	"github.com/pacedhttp/pacedhttp/internal/demo"
 	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/pacer/redispacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
@@ -40,7 +40,7 @@ import (
 func sharedQuota(rdb redis.UniversalClient, key string, quota int, period time.Duration) (*redispacer.Pacer, error) {
 	return redispacer.New(rdb, key, redispacer.Config{
 		Limits:  []pacer.Limit{{Calls: quota, Period: period}},
-		Timeout: 2 * time.Second, // a busy machine is no reason to end the show
+		Timeout: 10 * time.Second, // a busy machine is no reason to end the show
 	})
 }
 
@@ -63,14 +63,10 @@ func main() {
 // run returns the exit code: 1 if the quota was exceeded, calls failed or there was no show, 2 for a bad command line.
 func run(ctx context.Context, args []string, stdout *os.File, stderr io.Writer, lookPath func(string) (string, error)) int {
 	cfg, err := parse(args, stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "distributed: %v (-h explains the flags)\n", err)
-		return 2
+	if err != nil {
+		return demo.Refused("distributed", err, stderr)
 	}
-	err = play(ctx, cfg, newScreen(stdout, os.Getenv), lookPath)
+	err = play(ctx, cfg, screen{demo.NewScreen(stdout, os.Getenv)}, lookPath)
 	if ctx.Err() != nil {
 		err = errors.New("interrupted") // whatever else went wrong did so because of it
 	}
@@ -93,12 +89,22 @@ func play(ctx context.Context, cfg config, show screen, lookPath func(string) (s
 	defer server.Close()
 
 	show.intro(cfg, store)
-	r, err := makeCalls(ctx, cfg, store.addr, server.URL, api, show.progress)
+	r, err := makeCalls(ctx, cfg, store.addr, server.URL, api, show.Progress)
 	if err != nil {
-		show.abort()
+		show.Abort()
 		return err
 	}
 	show.picture(cfg, r)
 	show.summary(cfg, r)
 	return r.broken(cfg)
+}
+
+// newAPI returns a server that answers the first request of every failEvery-th call with 503.
+func newAPI(cfg config) *demo.API {
+	failed := make(map[int]bool)
+	return demo.NewAPI(cfg.Config, func(call, _ int) bool {
+		first := call%cfg.FailEvery == 0 && !failed[call]
+		failed[call] = failed[call] || first
+		return first
+	})
 }

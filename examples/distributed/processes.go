@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/internal/demo"
 )
 
 // names are the processes' names: the first letters, which are their marks in the picture, all differ.
@@ -82,7 +84,7 @@ func (p *process) close() error {
 }
 
 // makeCalls makes all calls and reports every one that is done, one report at a time.
-func makeCalls(ctx context.Context, cfg config, redis, url string, api *api, show func(step)) (result, error) {
+func makeCalls(ctx context.Context, cfg config, redis, url string, api *demo.API, show func(demo.Step)) (result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	key := "examples/distributed/" + rand.Text() // no other run's quota is this run's
@@ -96,8 +98,8 @@ func makeCalls(ctx context.Context, cfg config, redis, url string, api *api, sho
 	}()
 	for i, name := range names[:cfg.procs] {
 		p, err := startProcess(ctx, name, job{
-			Redis: redis, Key: key, Quota: cfg.quota, Period: cfg.period,
-			URL: url, First: i + 1, Step: cfg.procs, Calls: cfg.calls, Goroutines: cfg.goroutines,
+			Redis: redis, Key: key, Quota: cfg.Quota, Period: cfg.Period,
+			URL: url, First: i + 1, Step: cfg.procs, Calls: cfg.Calls, Goroutines: cfg.Goroutines,
 		})
 		if err != nil {
 			return result{}, err
@@ -110,7 +112,7 @@ func makeCalls(ctx context.Context, cfg config, redis, url string, api *api, sho
 		}
 	}
 
-	r := result{began: time.Now(), calls: make([]call, cfg.calls), roundTrips: make([]uint64, cfg.procs)}
+	r := result{began: time.Now(), calls: make([]call, cfg.Calls), roundTrips: make([]uint64, cfg.procs)}
 	var (
 		wg       sync.WaitGroup
 		mu       sync.Mutex
@@ -130,7 +132,7 @@ func makeCalls(ctx context.Context, cfg config, redis, url string, api *api, sho
 					c.end, c.status, c.err = time.Since(r.began), rep.Status, rep.Error
 					r.took = c.end
 					answered++
-					show(step{api.record(), answered, cfg.calls, r.took})
+					show(demo.Step{Record: api.Record(), Done: answered, Calls: cfg.Calls, Took: r.took})
 				case done:
 					r.roundTrips[i] = rep.RoundTrips
 				}
@@ -144,6 +146,6 @@ func makeCalls(ctx context.Context, cfg config, redis, url string, api *api, sho
 	if ctx.Err() != nil {
 		return result{}, context.Cause(ctx)
 	}
-	r.record = api.record()
+	r.Record = api.Record()
 	return r, nil
 }

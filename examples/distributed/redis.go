@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -32,7 +33,11 @@ func openStore(ctx context.Context, addr string, lookPath func(string) (string, 
 		return store{addr, "the Redis at " + addr, func() {}}, nil
 	}
 	if path, err := lookPath("redis-server"); err == nil {
-		return startRedis(ctx, path)
+		s, err := startRedis(ctx, path)
+		for errors.Is(err, errPortTaken) {
+			s, err = startRedis(ctx, path)
+		}
+		return s, err
 	}
 	m := miniredis.NewMiniRedis()
 	if err := m.Start(); err != nil {
@@ -40,6 +45,9 @@ func openStore(ctx context.Context, addr string, lookPath func(string) (string, 
 	}
 	return store{m.Addr(), "miniredis in this process: no redis-server is on PATH", m.Close}, nil
 }
+
+// errPortTaken says that somebody else was faster to take a port that was free.
+var errPortTaken = errors.New("the port was taken meanwhile")
 
 // startRedis starts a redis-server on a free port of loopback. It keeps nothing on disk and nobody else can know of it.
 func startRedis(ctx context.Context, path string) (store, error) {
@@ -72,7 +80,11 @@ func startRedis(ctx context.Context, path string) (store, error) {
 				ready <- nil
 			}
 		}
-		ready <- fmt.Errorf("%s did not start:\n%s", path, &log)
+		err := fmt.Errorf("%s did not start:\n%s", path, &log)
+		if strings.Contains(log.String(), "Address already in use") {
+			err = errPortTaken
+		}
+		ready <- err
 	})
 	stop := func() {
 		cmd.Process.Kill()

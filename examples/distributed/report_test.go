@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/pacedhttp/pacedhttp/internal/demo"
 )
 
 const ms = time.Millisecond
@@ -12,13 +14,15 @@ const ms = time.Millisecond
 // example is a show of two processes, whose second call failed once, and of somebody else's request.
 func example() (config, result) {
 	began := time.Now()
-	at := func(d time.Duration, call, status int) arrival { return arrival{call, began.Add(d), status} }
-	return config{procs: 2, calls: 3, quota: 2, period: time.Second, tolerance: 20 * ms}, result{
-		record: record{
-			seen: []arrival{
+	at := func(d time.Duration, call, status int) demo.Arrival {
+		return demo.Arrival{Call: call, At: began.Add(d), Status: status}
+	}
+	return config{Config: demo.Config{Calls: 3, Quota: 2, Period: time.Second, Tolerance: 20 * ms}, procs: 2}, result{
+		Record: demo.Record{
+			Seen: []demo.Arrival{
 				at(0, 1, 200), at(0, 2, 503), at(1000*ms, 3, 200), at(1100*ms, 2, 429), at(1200*ms, 0, 200), at(2000*ms, 2, 200),
 			},
-			admitted: 5, busiest: 3,
+			Admitted: 5, Busiest: 3,
 		},
 		began:      began,
 		took:       2010 * ms,
@@ -37,7 +41,7 @@ func compare(t *testing.T, got, want string) {
 func TestThePictureHasTheCallsInTheOrderOfTheirAnswers(t *testing.T) {
 	var out strings.Builder
 	cfg, r := example()
-	screen{out: &out, width: 49}.picture(cfg, r)
+	screen{demo.Screen{Writer: &out, Width: 49}}.picture(cfg, r)
 	compare(t, out.String(), `
 
 alpha 1 a
@@ -57,7 +61,7 @@ bravo 1 ▲┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈×┈┈�
 func TestTheSummaryIsPerProcessAndOfAll(t *testing.T) {
 	var out strings.Builder
 	cfg, r := example()
-	screen{out: &out, width: 80}.summary(cfg, r)
+	screen{demo.Screen{Writer: &out, Width: 80}}.summary(cfg, r)
 	compare(t, out.String(), `
 
   process  calls  attempts  503  429  failed  round trips
@@ -74,44 +78,22 @@ round trips  1.60 to Redis for each attempt: to reserve a start, and again
 `)
 }
 
-func TestProgressIsOneLineOnATerminalAndAFewElsewhere(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		live bool
-		want string
-	}{
-		{"elsewhere", false, "  2 of 4 calls answered, 0 attempts, 0 rejected, 0.02s\n" +
-			"  4 of 4 calls answered, 0 attempts, 0 rejected, 0.04s\n"},
-		{"on a terminal", true, "\r  2 of 4 calls answered, 0 attempts, 0 rejected, 0.02s     " +
-			"\r  4 of 4 calls answered, 0 attempts, 0 rejected, 0.04s     \n"},
-	} {
-		var out strings.Builder
-		s := screen{out: &out, live: tt.live, width: 60}
-		for done := 2; done <= 4; done += 2 {
-			s.progress(step{done: done, calls: 4, took: time.Duration(done) * 10 * ms})
-		}
-		if out.String() != tt.want {
-			t.Errorf("%s: got\n%q, want\n%q", tt.name, out.String(), tt.want)
-		}
-	}
-}
-
 func TestNothingIsWiderThanEightyColumns(t *testing.T) {
 	var out strings.Builder
-	s := screen{out: &out, width: 80}
+	s := screen{demo.Screen{Writer: &out, Width: 80}}
 	for _, args := range [][]string{nil, {"-procs", "26", "-calls", "10000", "-quota", "1000", "-period", "1m"}} {
 		cfg, err := parse(args, t.Output())
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := result{calls: make([]call, cfg.calls), roundTrips: make([]uint64, cfg.procs)}
+		r := result{calls: make([]call, cfg.Calls), roundTrips: make([]uint64, cfg.procs)}
 		for i := range r.calls {
 			at := time.Duration(i) * time.Minute
 			r.calls[i] = call{begin: at, end: at, status: 200}
-			r.seen = append(r.seen, arrival{i + 1, r.began.Add(at), 200})
+			r.Seen = append(r.Seen, demo.Arrival{Call: i + 1, At: r.began.Add(at), Status: 200})
 		}
 		s.intro(cfg, store{about: "miniredis in this process: no redis-server is on PATH"})
-		s.progress(step{record: r.record, done: cfg.calls, calls: cfg.calls, took: 10_000 * time.Minute})
+		s.Progress(demo.Step{Record: r.Record, Done: cfg.Calls, Calls: cfg.Calls, Took: 10_000 * time.Minute})
 		s.picture(cfg, r)
 		s.summary(cfg, r)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/internal/demo"
 )
 
 // A call is one call as seen from outside its process. Times count from the beginning.
@@ -17,7 +19,7 @@ func (c call) failed() bool { return c.status != http.StatusOK }
 
 // A result is what the show came to: what the callers got, and what the server saw.
 type result struct {
-	record
+	demo.Record
 	began      time.Time
 	took       time.Duration
 	calls      []call
@@ -29,8 +31,8 @@ func (r result) process(call int) int { return (call - 1) % len(r.roundTrips) }
 
 // broken says what was promised and not kept.
 func (r result) broken(cfg config) error {
-	if r.busiest > cfg.quota {
-		return fmt.Errorf("the server counted %d requests in a window that allows %d", r.busiest, cfg.quota)
+	if err := cfg.Check(r.Record); err != nil {
+		return err
 	}
 	for i, c := range r.calls {
 		switch {
@@ -41,16 +43,4 @@ func (r result) broken(cfg config) error {
 		}
 	}
 	return nil
-}
-
-// ideal is the least time in which the requests that the server let in fit its quota.
-func (r result) ideal(cfg config) time.Duration {
-	return time.Duration(max(r.admitted-1, 0)/cfg.quota) * cfg.period
-}
-
-// A step is how far the show has come.
-type step struct {
-	record
-	done, calls int
-	took        time.Duration
 }

@@ -8,10 +8,11 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/internal/demo"
 )
 
 // workerEnv makes this program one of the processes that call. It reads a job from its standard input, reports on its
@@ -120,15 +121,9 @@ func work(in io.Reader, out io.Writer) error {
 }
 
 func makeCall(ctx context.Context, client *http.Client, url string, n int) (status int, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	resp, err := demo.Call(ctx, client, url, n)
 	if err != nil {
 		return 0, err
 	}
-	req.Header.Set(callHeader, strconv.Itoa(n))
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	resp.Body.Close()
 	return resp.StatusCode, nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/internal/demo"
 )
 
 // TestAWorkerEndsWithItsInput is what becomes of a worker whose parent was killed.
@@ -16,7 +18,7 @@ func TestAWorkerEndsWithItsInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer redis.close()
-	cfg := config{quota: 1, period: time.Minute}
+	cfg := config{Config: demo.Config{Quota: 1, Period: time.Minute}}
 	server := httptest.NewServer(newAPI(cfg))
 	defer server.Close()
 
@@ -43,7 +45,7 @@ func TestAWorkerEndsWithItsInput(t *testing.T) {
 	}
 
 	say.Encode(job{
-		Redis: redis.addr, Key: t.Name(), Quota: cfg.quota, Period: cfg.period,
+		Redis: redis.addr, Key: t.Name(), Quota: cfg.Quota, Period: cfg.Period,
 		URL: server.URL, First: 2, Step: 3, Calls: 7, Goroutines: 1,
 	})
 	expect(report{Event: ready})
@@ -63,10 +65,7 @@ func TestAWorkerWithoutAJobSaysSo(t *testing.T) {
 	if err := work(strings.NewReader(""), io.Discard); err == nil || !strings.Contains(err.Error(), "no job") {
 		t.Errorf("got %v", err)
 	}
-	nobody, err := freeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	nobody := closedAddr(t)
 	if err := work(strings.NewReader(`{"Redis":"`+nobody+`"}`), io.Discard); err == nil || !strings.Contains(err.Error(), nobody) {
 		t.Errorf("got %v", err)
 	}

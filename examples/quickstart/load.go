@@ -1,19 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
-)
 
-// doer is an *http.Client, or something like it.
-type doer interface {
-	Do(*http.Request) (*http.Response, error)
-	CloseIdleConnections()
-}
+	"github.com/pacedhttp/pacedhttp/internal/demo"
+)
 
 // A call is one call as its maker saw it. Times count from the beginning of the load.
 type call struct {
@@ -27,7 +23,7 @@ func (c call) failed() bool { return c.status != http.StatusOK }
 // A result is what a scenario came to: what the callers got, and what the server saw.
 type result struct {
 	scenario
-	record
+	demo.Record
 	began time.Time
 	took  time.Duration
 	calls []call
@@ -38,8 +34,8 @@ func (r result) broken(cfg config) error {
 	if r.contrast {
 		return nil
 	}
-	if r.busiest > cfg.rate {
-		return fmt.Errorf("the server counted %d requests in a window that allows %d", r.busiest, cfg.rate)
+	if err := cfg.Check(r.Record); err != nil {
+		return err
 	}
 	for i, c := range r.calls {
 		if c.failed() {
@@ -49,66 +45,50 @@ func (r result) broken(cfg config) error {
 	return nil
 }
 
-// ideal is the least time in which the requests that the server let in fit its quota.
+// ideal is the least time in which the requests that the server let in fit its quota, and are spaced as they should be.
 func (r result) ideal(cfg config) time.Duration {
-	last := max(r.admitted-1, 0)
 	if r.even {
-		return time.Duration(last) * cfg.period / time.Duration(cfg.rate)
+		return time.Duration(max(r.Admitted-1, 0)) * cfg.Period / time.Duration(cfg.Quota)
 	}
-	return time.Duration(last/cfg.rate) * cfg.period
-}
-
-// A step is how far a scenario has come.
-type step struct {
-	record
-	done, calls int
-	took        time.Duration
+	return cfg.Ideal(r.Record)
 }
 
 // play makes the calls, each goroutine one after another, and reports every call that is done, one report at a time.
-func play(cfg config, s scenario, api *api, base http.RoundTripper, url string, report func(step)) result {
+func play(cfg config, s scenario, api *demo.API, base http.RoundTripper, url string, report func(demo.Step)) result {
 	client := s.client(base)
 	defer client.CloseIdleConnections()
 
-	r := result{scenario: s, began: time.Now(), calls: make([]call, cfg.calls)}
+	r := result{scenario: s, began: time.Now(), calls: make([]call, cfg.Calls)}
 	var (
 		next atomic.Int64
 		wg   sync.WaitGroup
 		mu   sync.Mutex
 		done int
 	)
-	for range cfg.goroutines {
+	for range cfg.Goroutines {
 		wg.Go(func() {
-			for n := int(next.Add(1)); n <= cfg.calls; n = int(next.Add(1)) {
+			for n := int(next.Add(1)); n <= cfg.Calls; n = int(next.Add(1)) {
 				r.calls[n-1] = makeCall(client, url, n, r.began)
 				mu.Lock()
 				done++
-				report(step{api.record(), done, cfg.calls, time.Since(r.began)})
+				report(demo.Step{Record: api.Record(), Done: done, Calls: cfg.Calls, Took: time.Since(r.began)})
 				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
 	r.took = time.Since(r.began)
-	r.record = api.record()
+	r.Record = api.Record()
 	return r
 }
 
-func makeCall(client doer, url string, n int, began time.Time) (c call) {
+func makeCall(client *http.Client, url string, n int, began time.Time) (c call) {
 	c.begin = time.Since(began)
-	defer func() { c.end = time.Since(began) }()
-
-	req, err := http.NewRequest(http.MethodGet, url, nil)
-	if err != nil {
-		return c
+	resp, err := demo.Call(context.Background(), client, url, n)
+	c.end = time.Since(began)
+	if err == nil {
+		c.status = resp.StatusCode
+		c.fallback = resp.Header.Get(fallbackHeader) != ""
 	}
-	req.Header.Set(callHeader, strconv.Itoa(n))
-	resp, err := client.Do(req)
-	if err != nil {
-		return c
-	}
-	resp.Body.Close()
-	c.status = resp.StatusCode
-	c.fallback = resp.Header.Get(fallbackHeader) != ""
 	return c
 }

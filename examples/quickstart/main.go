@@ -9,8 +9,6 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +16,7 @@ import (
 	"os"
 
 	"github.com/pacedhttp/pacedhttp"
+	"github.com/pacedhttp/pacedhttp/internal/demo"
 	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
@@ -51,33 +50,33 @@ const fallbackHeader = "X-Fallback"
 // A scenario is one way of making the calls.
 type scenario struct {
 	title, order string
-	even         bool                              // requests are due one by one rather than a quota at a time
-	contrast     bool                              // promises nothing
-	client       func(base http.RoundTripper) doer // a nil base is the client's own choice
+	even         bool                                      // requests are due one by one rather than a quota at a time
+	contrast     bool                                      // promises nothing
+	client       func(base http.RoundTripper) *http.Client // a nil base is the client's own choice
 }
 
 func scenarios(cfg config) []scenario {
 	burst := scenario{
 		title: "paced, burst",
 		order: "every attempt takes a slot, retries too, as soon as one is free",
-		client: func(base http.RoundTripper) doer {
-			return pacedClient(pacer.Burst(cfg.rate, cfg.period), base)
+		client: func(base http.RoundTripper) *http.Client {
+			return pacedClient(pacer.Burst(cfg.Quota, cfg.Period), base)
 		},
 	}
 	drip := scenario{
 		title: "paced, drip",
 		order: "every attempt takes a slot, and the slots are evenly spaced",
 		even:  true,
-		client: func(base http.RoundTripper) doer {
-			return pacedClient(pacer.Drip(cfg.rate, cfg.period), base)
+		client: func(base http.RoundTripper) *http.Client {
+			return pacedClient(pacer.Drip(cfg.Quota, cfg.Period), base)
 		},
 	}
 	contrast := scenario{
 		title:    "usual order",
 		order:    "the same layers, but a slot is for a call with all its retries",
 		contrast: true,
-		client: func(base http.RoundTripper) doer {
-			return usualClient(pacer.Burst(cfg.rate, cfg.period), base)
+		client: func(base http.RoundTripper) *http.Client {
+			return usualClient(pacer.Burst(cfg.Quota, cfg.Period), base)
 		},
 	}
 	switch cfg.mode {
@@ -85,8 +84,8 @@ func scenarios(cfg config) []scenario {
 		return []scenario{burst, contrast}
 	case "drip":
 		contrast.even = true
-		contrast.client = func(base http.RoundTripper) doer {
-			return usualClient(pacer.Drip(cfg.rate, cfg.period), base)
+		contrast.client = func(base http.RoundTripper) *http.Client {
+			return usualClient(pacer.Drip(cfg.Quota, cfg.Period), base)
 		}
 		return []scenario{drip, contrast}
 	default:
@@ -99,28 +98,28 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // run returns the exit code: 1 if the paced chain broke its promise, 2 for a bad command line.
 func run(args []string, stdout *os.File, stderr io.Writer) int {
 	cfg, err := parse(args, stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "quickstart: %v (-h explains the flags)\n", err)
-		return 2
+	if err != nil {
+		return demo.Refused("quickstart", err, stderr)
 	}
-
-	show := newScreen(stdout, os.Getenv)
+	show := screen{demo.NewScreen(stdout, os.Getenv)}
 	show.intro(cfg)
 	var results []result
 	for _, s := range scenarios(cfg) {
 		api := newAPI(cfg)
 		server := httptest.NewServer(api)
 		show.title(s)
-		r := play(cfg, s, api, nil, server.URL, show.progress)
+		r := play(cfg, s, api, nil, server.URL, show.Progress)
 		server.Close()
 		show.picture(cfg, r)
 		results = append(results, r)
 	}
 	show.summary(cfg, results)
 	return verdict(cfg, results, stderr)
+}
+
+// newAPI returns a server of whose admitted requests every failEvery-th is answered with 503.
+func newAPI(cfg config) *demo.API {
+	return demo.NewAPI(cfg.Config, func(_, admitted int) bool { return admitted%cfg.FailEvery == 0 })
 }
 
 func verdict(cfg config, results []result, stderr io.Writer) (code int) {

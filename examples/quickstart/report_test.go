@@ -3,60 +3,31 @@ package main
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 	"unicode/utf8"
-)
 
-func TestProgressIsOneLineOnATerminalAndAFewElsewhere(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		live bool
-		want string
-	}{
-		{"elsewhere", false, "  2 of 8 calls answered, 0 attempts, 0 rejected, 0.02s\n" +
-			"  4 of 8 calls answered, 0 attempts, 0 rejected, 0.04s\n" +
-			"  6 of 8 calls answered, 0 attempts, 0 rejected, 0.06s\n" +
-			"  8 of 8 calls answered, 0 attempts, 0 rejected, 0.08s\n"},
-		{"on a terminal", true, "\r  1 of 8 calls answered, 0 attempts, 0 rejected, 0.01s     " +
-			"\r  2 of 8 calls answered, 0 attempts, 0 rejected, 0.02s     " +
-			"\r  3 of 8 calls answered, 0 attempts, 0 rejected, 0.03s     " +
-			"\r  4 of 8 calls answered, 0 attempts, 0 rejected, 0.04s     " +
-			"\r  5 of 8 calls answered, 0 attempts, 0 rejected, 0.05s     " +
-			"\r  6 of 8 calls answered, 0 attempts, 0 rejected, 0.06s     " +
-			"\r  7 of 8 calls answered, 0 attempts, 0 rejected, 0.07s     " +
-			"\r  8 of 8 calls answered, 0 attempts, 0 rejected, 0.08s     \n"},
-	} {
-		var out strings.Builder
-		s := screen{out: &out, live: tt.live, width: 60}
-		for done := 1; done <= 8; done++ {
-			s.progress(step{done: done, calls: 8, took: time.Duration(done) * 10 * time.Millisecond})
-		}
-		if out.String() != tt.want {
-			t.Errorf("%s: got\n%q, want\n%q", tt.name, out.String(), tt.want)
-		}
-	}
-}
+	"github.com/pacedhttp/pacedhttp/internal/demo"
+)
 
 func TestTheSummaryComparesTheScenarios(t *testing.T) {
 	var out strings.Builder
-	at := func(statuses ...int) []arrival {
-		var seen []arrival
+	at := func(statuses ...int) []demo.Arrival {
+		var seen []demo.Arrival
 		for _, s := range statuses {
-			seen = append(seen, arrival{status: s})
+			seen = append(seen, demo.Arrival{Status: s})
 		}
 		return seen
 	}
-	screen{out: &out, width: 80}.summary(defaults(t, "-tolerance", "20ms"), []result{
+	screen{demo.Screen{Writer: &out, Width: 80}}.summary(defaults(t, "-tolerance", "20ms"), []result{
 		{
 			scenario: scenario{title: "paced, drip", even: true},
-			record:   record{seen: at(200, 503, 200), admitted: 3, busiest: 3},
+			Record:   demo.Record{Seen: at(200, 503, 200), Admitted: 3, Busiest: 3},
 			took:     400 * time.Millisecond,
 			calls:    []call{{status: 200}, {status: 200, fallback: true}},
 		},
 		{
 			scenario: scenario{title: "usual order"},
-			record:   record{seen: at(200, 429, 429), admitted: 6, busiest: 12},
+			Record:   demo.Record{Seen: at(200, 429, 429), Admitted: 6, Busiest: 12},
 			took:     1234567 * time.Microsecond,
 			calls:    []call{{status: 200}, {status: 429}, {}},
 		},
@@ -77,39 +48,36 @@ ideal      the least time in which the requests the server let in fit its quota
 	}
 }
 
-func TestThePictureShowsEachAttemptInTheRowOfItsCall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		var out strings.Builder
-		screen{out: &out, width: 48}.picture(defaults(t, "-rate", "2"), result{
-			record: record{seen: []arrival{
-				{call: 2, at: began, status: 503},
-				{call: 1, at: began.Add(time.Second), status: 200},
-				{call: 2, at: began.Add(4 * time.Second), status: 429},
-				{call: 3, at: began, status: 200}, // of nobody we know
-			}},
-			began: began,
-			calls: []call{{begin: 0, end: time.Second}, {begin: 0, end: 4 * time.Second}},
-		})
-		const want = `
+func TestThePictureHasARowForEachCall(t *testing.T) {
+	var began time.Time
+	var out strings.Builder
+	screen{demo.Screen{Writer: &out, Width: 48}}.picture(defaults(t, "-quota", "2"), result{
+		Record: demo.Record{Seen: []demo.Arrival{
+			{Call: 2, At: began, Status: 503},
+			{Call: 1, At: began.Add(time.Second), Status: 200},
+			{Call: 2, At: began.Add(4 * time.Second), Status: 429},
+		}},
+		began: began,
+		calls: []call{{begin: 0, end: time.Second}, {begin: 0, end: 4 * time.Second}},
+	})
+	const want = `
 call 1 ┈┈┈┈┈┈┈┈┈┈●
 call 2 ▲┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈×
        ┴─────────┴─────────┴─────────┴─────────┴
        0s        1s        2s        3s
-server ██████████▄▄▄▄▄▄▄▄▄▄                    ▄
-       in the last 1s:   at most 2 requests
+server ▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄                    ▄
+       in the last 1s:   at most 1 requests
        quota, one row: 2
        ● ok   ▲ 503   × 429   ┈ waiting
 `
-		if got := out.String(); got != want {
-			t.Errorf("got:\n%s\nwant:\n%s", got, want)
-		}
-	})
+	if got := out.String(); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
 }
 
 func TestEverythingFitsEightyColumns(t *testing.T) {
 	var out strings.Builder
-	show := screen{out: &out, width: 80}
+	show := screen{demo.Screen{Writer: &out, Width: 80}}
 	cfg, err := parse(nil, t.Output())
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +87,7 @@ func TestEverythingFitsEightyColumns(t *testing.T) {
 		show.title(s)
 	}
 	playAll(t, cfg, func(t *testing.T, r result) {
-		show.progress(step{r.record, len(r.calls), len(r.calls), r.took})
+		show.Progress(demo.Step{Record: r.Record, Done: len(r.calls), Calls: len(r.calls), Took: r.took})
 		show.picture(cfg, r)
 		show.summary(cfg, []result{r})
 	})

@@ -42,13 +42,17 @@ func main() {
 	}
 }
 
-// run shows what there is to show also when it is interrupted.
 func run(ctx context.Context, out io.Writer, pic picture, getenv func(string) string) error {
 	tel, err := newTelemetry(ctx, getenv)
 	if err != nil {
 		return err
 	}
-	err = makeCalls(ctx, tel)
+	return show(ctx, tel, out, pic)
+}
+
+// show shows what there is to show also when it is interrupted.
+func show(ctx context.Context, tel *telemetry, out io.Writer, pic picture) error {
+	err := makeCalls(ctx, tel)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return errors.Join(err, tel.finish(ctx, out, pic))

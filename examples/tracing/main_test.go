@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
+	"os"
 	"strings"
 	"testing"
-	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
 )
 
@@ -44,11 +47,9 @@ func TestShowTellsEachStory(t *testing.T) {
 
 // TestInterruptedShowTellsWhatThereWas is Ctrl-C: the calls end, the telemetry does not.
 func TestInterruptedShowTellsWhatThereWas(t *testing.T) {
-	ctx, cancel := interrupted(t)
-	defer cancel()
+	t.Setenv(endpointVariable, "")
 	var out strings.Builder
-	err := run(ctx, &out, picture{width: 100}, func(string) string { return "" })
-	if !errors.Is(err, context.Canceled) {
+	if err := interrupted(t, &out); !errors.Is(err, context.Canceled) {
 		t.Errorf("err = %v, want that of the interruption", err)
 	}
 	if got := out.String(); !strings.Contains(got, "\nprogram") || !strings.Contains(got, "pacedhttp.call.duration") {
@@ -56,9 +57,25 @@ func TestInterruptedShowTellsWhatThereWas(t *testing.T) {
 	}
 }
 
-// interrupted returns a context that ends amid the show, which takes half a second at least.
-func interrupted(t *testing.T) (context.Context, context.CancelFunc) {
+// interrupted is the show, interrupted by its third call when that reaches the server.
+func interrupted(t *testing.T, out io.Writer) error {
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(200*time.Millisecond, cancel)
-	return ctx, cancel
+	defer cancel()
+	tel, err := newTelemetry(ctx, os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tel.tracers.RegisterSpanProcessor(interrupter{tracetest.NewSpanRecorder(), cancel})
+	return show(ctx, tel, out, picture{width: 100})
+}
+
+type interrupter struct {
+	sdktrace.SpanProcessor
+	interrupt func()
+}
+
+func (i interrupter) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
+	if s.Name() == "serve /throttled" {
+		i.interrupt()
+	}
 }

@@ -116,9 +116,7 @@ func TestInterruptedShowExportsWhatThereWas(t *testing.T) {
 	srv := httptest.NewServer(collector)
 	defer srv.Close()
 	t.Setenv(endpointVariable, srv.URL)
-	ctx, cancel := interrupted(t)
-	defer cancel()
-	if err := run(ctx, io.Discard, picture{width: 80}, os.Getenv); !errors.Is(err, context.Canceled) {
+	if err := interrupted(t, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("err = %v, want that of the interruption", err)
 	}
 	if len(collector.spans) == 0 || !collector.metrics["pacedhttp.call.duration"] {

@@ -2,6 +2,8 @@ package redispacer
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,6 +28,30 @@ func BenchmarkWait(b *testing.B) {
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()/1000, "rate")
 			})
 		}
+	}
+}
+
+// BenchmarkProcesses is the share of the rate that competing processes hold, on the
+// server's clock, in whole windows from the second on and as long as all of them compete.
+func BenchmarkProcesses(b *testing.B) {
+	for _, c := range contests() {
+		b.Run(c.name, func(b *testing.B) {
+			var reserved []int64
+			last := int64(math.MaxInt64)
+			for _, h := range c.hold(b, b.N) {
+				reserved = append(reserved, h.Reserved...)
+				last = min(last, h.Reserved[len(h.Reserved)-1])
+			}
+			slices.Sort(reserved)
+			if len(reserved) <= c.Limit.Calls {
+				return
+			}
+			if periods := micros(last-reserved[c.Limit.Calls]) / c.Limit.Period; periods > 0 {
+				from, _ := slices.BinarySearch(reserved, last-(periods*c.Limit.Period).Microseconds())
+				to, _ := slices.BinarySearch(reserved, last)
+				b.ReportMetric(float64(to-from)/float64(c.Limit.Calls)/float64(periods), "rate")
+			}
+		})
 	}
 }
 

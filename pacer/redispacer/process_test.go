@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,12 +24,15 @@ import (
 // quota with others instead of a test.
 const processEnv = "REDISPACER_TEST_PROCESS"
 
+// startedKey is the set of the processes that had a start.
+const startedKey = "started"
+
 type job struct {
 	Addr       string
 	Limit      pacer.Limit
 	Lease      int
 	Goroutines int
-	Run        time.Duration // from the first start on
+	Each       int           // starts of each of them once the process's input has ended; before, it makes as many as it can
 	Ahead      time.Duration // how far the server's clock is made to be ahead of this process's
 }
 
@@ -39,8 +44,8 @@ type history struct {
 	Stats    Stats
 }
 
-// run runs n processes at the same time and returns their histories.
-func (j job) run(t *testing.T, n int) []history {
+// run runs n processes at the same time and returns their histories. Their input is in; nil has ended.
+func (j job) run(t testing.TB, n int, in *os.File) []history {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -56,6 +61,9 @@ func (j job) run(t *testing.T, n int) []history {
 		wg.Go(func() {
 			cmd := exec.CommandContext(t.Context(), exe)
 			cmd.Env = append(os.Environ(), processEnv+"="+string(encoded))
+			if in != nil {
+				cmd.Stdin = in
+			}
 			cmd.Stderr = os.Stderr
 			out, err := cmd.Output()
 			if err == nil {
@@ -104,34 +112,39 @@ func process(encoded string) (history, error) {
 			fmt.Sprintf("local now = %d + time[1]", int64(j.Ahead.Seconds())), 1))
 	}
 
+	var ended atomic.Bool
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		ended.Store(true)
+	}()
 	var mu sync.Mutex
 	var starts []int64
+	var failures []error
+	var joined sync.Once
 	var wg sync.WaitGroup
-	var end time.Time
 	for range j.Goroutines {
 		wg.Go(func() {
-			for {
+			for left := j.Each; left > 0; {
+				counts := ended.Load()
 				err := p.Wait(context.Background())
 				now := time.Now()
 				if errors.Is(err, ErrUnavailable) {
 					time.Sleep(5 * time.Millisecond) // a caller that tries again, and does nothing else
 					continue
 				}
+				joined.Do(func() { err = errors.Join(err, rdb.SAdd(context.Background(), startedKey, os.Getpid()).Err()) })
 				mu.Lock()
-				if end.IsZero() {
-					end = now.Add(j.Run)
-				}
 				starts = append(starts, now.UnixMicro())
-				over := now.After(end)
+				failures = append(failures, err)
 				mu.Unlock()
-				if over || err != nil {
-					return
+				if counts {
+					left--
 				}
 			}
 		})
 	}
 	wg.Wait()
-	return history{Reserved: witness.times(), Starts: starts, Stats: p.Stats()}, nil
+	return history{Reserved: witness.times(), Starts: starts, Stats: p.Stats()}, errors.Join(failures...)
 }
 
 // A witness keeps what the script answered, whatever the Pacer makes of it.
@@ -169,12 +182,22 @@ func (w *witness) record(args []any, got []int64) {
 	}
 }
 
+// times are those of the reservations, but for what a loss of the state made void: a state
+// is named after the time when it began, and what an earlier one gave out for 100 ms after
+// that or later is asked about before it starts.
 func (w *witness) times() []int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var epochs []int64
+	for r := range w.reserved {
+		epochs = append(epochs, r.epoch)
+	}
+	slices.Sort(epochs)
 	var times []int64
-	for _, at := range w.reserved {
-		times = append(times, at)
+	for r, at := range w.reserved {
+		if i, _ := slices.BinarySearch(epochs, r.epoch+1); i == len(epochs) || at < epochs[i]+freshness.Microseconds() {
+			times = append(times, at)
+		}
 	}
 	slices.Sort(times)
 	return times

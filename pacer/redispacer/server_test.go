@@ -2,6 +2,7 @@ package redispacer
 
 import (
 	"bufio"
+	"cmp"
 	"io"
 	"net"
 	"os"
@@ -17,7 +18,8 @@ import (
 // A server is a redis-server of the test's own on a free loopback port, or miniredis
 // where none is installed.
 type server struct {
-	addr string
+	addr string // "" until it has been started
+	path string // of redis-server; "" = miniredis
 	args []string
 	cmd  *exec.Cmd
 	mini *miniredis.Miniredis
@@ -28,9 +30,9 @@ type server struct {
 func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{args: args}
-	switch _, err := exec.LookPath("redis-server"); {
+	switch path, err := exec.LookPath("redis-server"); {
 	case err == nil:
-		s.addr = freeAddr(t)
+		s.path = path
 	case os.Getenv("PACEDHTTP_REQUIRE_REDIS") == "1":
 		t.Fatal("PACEDHTTP_REQUIRE_REDIS is 1, and there is no redis-server on PATH")
 	case len(args) > 0:
@@ -51,23 +53,39 @@ func freeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// start returns when the server takes connections.
+// start returns when the server takes connections, on the port that it had before if it had one.
 func (s *server) start(t testing.TB) {
 	t.Helper()
-	if s.addr == "" {
-		s.mini = miniredis.RunT(t)
+	if s.path == "" {
+		s.mini = miniredis.NewMiniRedis()
+		if err := s.mini.StartAddr(cmp.Or(s.addr, "127.0.0.1:0")); err != nil {
+			t.Fatal(err)
+		}
 		s.addr = s.mini.Addr()
 		return
 	}
-	if s.mini != nil {
-		s.mini = miniredis.NewMiniRedis()
-		if err := s.mini.StartAddr(s.addr); err != nil {
-			t.Fatal(err)
+	addr := s.addr
+	for {
+		if s.addr == "" {
+			addr = freeAddr(t)
 		}
-		return
+		log, ok := s.run(t, addr)
+		if ok {
+			s.addr = addr
+			return
+		}
+		if !strings.Contains(log, "Address already in use") {
+			t.Fatalf("redis-server did not start:\n%s", log)
+		}
+		// Somebody else was faster: another port, or this one when it is free again.
 	}
-	_, port, _ := net.SplitHostPort(s.addr)
-	s.cmd = exec.Command("redis-server", append([]string{
+}
+
+// run starts a redis-server, and returns what it said if it ended at once.
+func (s *server) run(t testing.TB, addr string) (log string, ok bool) {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(addr)
+	s.cmd = exec.Command(s.path, append([]string{
 		"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir(),
 	}, s.args...)...)
 	out, err := s.cmd.StdoutPipe()
@@ -77,16 +95,14 @@ func (s *server) start(t testing.TB) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	var log strings.Builder
-	for lines.Scan() {
-		log.WriteString(lines.Text() + "\n")
+	for lines := bufio.NewScanner(out); lines.Scan(); log += lines.Text() + "\n" {
 		if strings.Contains(lines.Text(), "Ready to accept connections") {
 			go io.Copy(io.Discard, out) // ends with the server
-			return
+			return "", true
 		}
 	}
-	t.Fatalf("redis-server did not start:\n%s", log.String())
+	s.kill()
+	return log, false
 }
 
 // kill ends the server as a crash would.
@@ -105,14 +121,16 @@ func (s *server) client(t testing.TB) *redis.Client {
 	return client(t, &redis.Options{Addr: s.addr})
 }
 
+// client returns a client that has a minute: a busy machine is no failure.
 func client(t testing.TB, opt *redis.Options) *redis.Client {
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = time.Minute, time.Minute, time.Minute
 	rdb := redis.NewClient(opt)
 	t.Cleanup(func() { rdb.Close() })
 	return rdb
 }
 
 // delayed is the address of a proxy to addr that holds all bytes up by delay, each way.
-func delayed(t *testing.T, addr string, delay time.Duration) string {
+func delayed(t testing.TB, addr string, delay time.Duration) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

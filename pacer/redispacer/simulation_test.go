@@ -15,7 +15,7 @@ import (
 // TestThousandClientsWithABadNetwork lets 1,000 processes share 500 starts a second, with
 // round trips of 5 to 50 ms of which 1 % are lost, half of them on the way back.
 func TestThousandClientsWithABadNetwork(t *testing.T) {
-	const clients, warm, end = 1000, 1500 * ms, 6500 * ms
+	const clients, warm, end = 1000, 1500 * ms, 4500 * ms
 	for name, limit := range map[string]pacer.Limit{
 		"burst": {Calls: 250, Period: 500 * ms},
 		"drip":  {Calls: 250, Period: 500 * ms, Even: true},
@@ -73,6 +73,7 @@ func TestThousandClientsWithABadNetwork(t *testing.T) {
 
 				reserved := f.saw.times()
 				checkWindows(t, reserved, limit)
+				checkEven(t, reserved, limit, 1)
 				checkStarts(t, starts, reserved, 0)
 				var inTime, failures uint64
 				for _, at := range starts {

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"net/http"
@@ -21,30 +21,30 @@ func TestTheServerIsStrict(t *testing.T) {
 	const s, ms = time.Second, time.Millisecond
 	for _, tt := range []struct {
 		name    string
-		cfg     config
+		cfg     Config
 		visits  []visit
 		busiest int
 	}{
-		{"a window is half-open", config{quota: 2, period: s}, []visit{
+		{"a window is half-open", Config{Quota: 2, Period: s}, []visit{
 			{0, 1, 200, ""}, {500 * ms, 1, 200, ""}, {1*s - 1, 1, 429, "1"}, {1 * s, 1, 200, ""}, {1500*ms - 1, 1, 429, "1"}, {1500 * ms, 1, 200, ""},
 		}, 4},
-		{"what is refused uses up nothing", config{quota: 1, period: s}, []visit{
+		{"what is refused uses up nothing", Config{Quota: 1, Period: s}, []visit{
 			{0, 1, 200, ""}, {900 * ms, 1, 429, "1"}, {1 * s, 1, 200, ""},
 		}, 2},
-		{"the tolerance shortens the window", config{quota: 1, period: s, tolerance: 20 * ms}, []visit{
+		{"the tolerance shortens the window", Config{Quota: 1, Period: s, Tolerance: 20 * ms}, []visit{
 			{0, 1, 200, ""}, {980*ms - 1, 1, 429, "1"}, {980 * ms, 1, 200, ""},
 		}, 2},
-		{"Retry-After is rounded up to seconds", config{quota: 1, period: 2 * s}, []visit{
+		{"Retry-After is rounded up to seconds", Config{Quota: 1, Period: 2 * s}, []visit{
 			{0, 1, 200, ""}, {0, 1, 429, "2"}, {1*s - 1, 1, 429, "2"}, {1 * s, 1, 429, "1"}, {2 * s, 1, 200, ""},
 		}, 4},
-		{"every nth call fails once", config{quota: 2, period: s, failEvery: 3}, []visit{
-			{0, 2, 200, ""}, {0, 3, 503, ""}, {0, 6, 429, "1"}, {1 * s, 3, 200, ""}, {1 * s, 6, 503, ""}, {2 * s, 6, 200, ""},
-		}, 3},
-		{"none fails", config{quota: 1, period: s}, []visit{{0, 1, 200, ""}, {1 * s, 2, 200, ""}}, 1},
+		{"what is let in may fail", Config{Quota: 3, Period: s, FailEvery: 3}, []visit{
+			{0, 9, 200, ""}, {0, 7, 503, ""}, {0, 9, 503, ""}, {0, 7, 429, "1"}, {1 * s, 7, 503, ""}, {1 * s, 9, 200, ""}, {1 * s, 9, 503, ""},
+		}, 4},
+		{"none fails", Config{Quota: 1, Period: s}, []visit{{0, 7, 200, ""}, {1 * s, 7, 200, ""}}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				api := newAPI(tt.cfg)
+				api := NewAPI(tt.cfg, func(call, admitted int) bool { return call == 7 || admitted%3 == 0 })
 				began := time.Now()
 				admitted, rejected := 0, 0
 				for i, v := range tt.visits {
@@ -62,10 +62,10 @@ func TestTheServerIsStrict(t *testing.T) {
 						admitted++
 					}
 				}
-				r := api.record()
-				if r.busiest != tt.busiest || r.admitted != admitted || r.rejected() != rejected || len(r.seen) != len(tt.visits) {
+				r := api.Record()
+				if r.Busiest != tt.busiest || r.Admitted != admitted || r.Rejected() != rejected || len(r.Seen) != len(tt.visits) {
 					t.Errorf("counted %d seen, %d admitted, %d rejected, busiest %d; want %d, %d, %d, %d",
-						len(r.seen), r.admitted, r.rejected(), r.busiest, len(tt.visits), admitted, rejected, tt.busiest)
+						len(r.Seen), r.Admitted, r.Rejected(), r.Busiest, len(tt.visits), admitted, rejected, tt.busiest)
 				}
 			})
 		})
