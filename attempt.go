@@ -130,7 +130,7 @@ func (a *attempt) expire() { a.end(&attemptTimeoutError{a.policy.AttemptTimeout(
 // is what is still to be sent of the request.
 func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error) {
 	a.hold()
-	if timeout, ok := a.cause().(*attemptTimeoutError); ok {
+	if timeout, ok := a.ownCause().(*attemptTimeoutError); ok {
 		if resp != nil {
 			_ = resp.Body.Close() // cut already
 		}

@@ -221,3 +221,21 @@ func TestAttemptTimeoutNeverCutsADeliveredBody(t *testing.T) {
 		})
 	}
 }
+
+func TestTimeoutOfAnOuterAttemptIsNotTheInnerOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var inner []error
+		told := pacedhttp.Observe(pacedhttp.Hooks{AttemptDone: func(_ context.Context, i pacedhttp.AttemptResult) {
+			inner = append(inner, i.Err)
+		}})
+		base := newScript(step{delay: time.Hour})
+		rt := pacedhttp.New(base, timed(time.Second), told, timed(time.Minute))
+		_, err := rt.RoundTrip(newRequest(t, "POST", nil))
+		if !errors.Is(err, context.DeadlineExceeded) || base.calls() != 1 || len(inner) != 1 {
+			t.Errorf("%v after %d sends", err, base.calls())
+		}
+		if want := "pacedhttp: attempt timed out: no response within 1s"; len(inner) == 1 && inner[0].Error() != want {
+			t.Errorf("the inner attempt ended with %v", inner[0])
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -13,10 +14,11 @@ import (
 // it. Separation ends nothing, neither what may still be sent of the request nor what is
 // made of the response's Request: from then on it is the parent that answers.
 //
-// It costs nothing before somebody asks for Done, as net/http does.
+// It costs nothing before somebody asks for Done, as net/http does, and little then: each
+// request pays for it.
 type separable struct {
 	context.Context // the parent
-	own             atomic.Pointer[lifetime]
+	own             atomic.Pointer[ending]
 }
 
 type separableKey struct{}
@@ -32,43 +34,68 @@ func separableOf(resp *http.Response) *separable {
 
 // Done implements context.Context.
 func (s *separable) Done() <-chan struct{} {
-	if own := s.lifetime(); own != separated {
-		return own.Done()
+	if own := s.ending(); own != separated {
+		return own.done
 	}
 	return s.Context.Done()
 }
 
 // Err implements context.Context.
 func (s *separable) Err() error {
-	if own := s.own.Load(); own != nil && own != separated {
-		return own.Err()
+	own := s.own.Load()
+	if own == nil || own == separated {
+		return s.Context.Err()
 	}
-	return s.Context.Err()
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	return own.err
 }
 
-// Value implements context.Context. Package context finds by it what to register with.
+// AfterFunc is what package context registers children by. Without it each would have a
+// goroutine.
+func (s *separable) AfterFunc(f func()) (stop func() bool) {
+	if own := s.ending(); own != separated {
+		return own.afterFunc(f)
+	}
+	return context.AfterFunc(s.Context, f)
+}
+
+// Value implements context.Context. [context.Cause] finds the cause of an end by it.
 func (s *separable) Value(key any) any {
 	if key == (separableKey{}) {
 		return s
 	}
-	if own := s.own.Load(); own != nil && own != separated {
-		return own.Value(key)
+	if own := s.own.Load(); own != nil {
+		if cause := own.cause.Load(); cause != nil {
+			if v := (*cause).Value(key); v != nil {
+				return v
+			}
+		}
 	}
 	return s.Context.Value(key)
 }
 
-// cause returns why s has ended, nil if it has not.
-func (s *separable) cause() error {
-	if own := s.own.Load(); own != nil && own != separated {
-		return context.Cause(own)
+// ownCause returns why s has ended before its parent, nil if it has not.
+func (s *separable) ownCause() error {
+	if own := s.own.Load(); own != nil {
+		if cause := own.cause.Load(); cause != nil {
+			return context.Cause(*cause)
+		}
 	}
-	return context.Cause(s.Context)
+	return nil
 }
 
 // end ends s, unless it is separated.
 func (s *separable) end(cause error) {
-	if own := s.lifetime(); own != separated {
-		own.cancel(cause)
+	own := s.ending()
+	if own == separated {
+		return
+	}
+	ended, cancel := context.WithCancelCause(context.Background())
+	cancel(cause)
+	own.end(context.Canceled, &ended)
+	if own.release != nil {
+		own.release()
 	}
 }
 
@@ -80,7 +107,7 @@ func (s *separable) separateAfter(resp *http.Response) {
 		s.separate() // nobody below has asked, and nobody above must
 	case resp == nil:
 		s.end(nil)
-	case resp.Body == http.NoBody, own.parent.release == nil && !resp.Uncompressed:
+	case resp.Body == http.NoBody, own.release == nil && !resp.Uncompressed:
 		s.separate() // there is nothing to release, and the response can be closed by itself
 	default:
 		resp.Body = whenRead(resp.Body, s.separate)
@@ -88,61 +115,92 @@ func (s *separable) separateAfter(resp *http.Response) {
 }
 
 func (s *separable) separate() {
-	if own := s.own.Swap(separated); own != nil && own.parent.release != nil {
-		own.parent.release()
+	if own := s.own.Swap(separated); own != nil && own.release != nil {
+		own.release()
 	}
 }
 
-// lifetime returns s's own lifetime, which is made if need be.
-func (s *separable) lifetime() *lifetime {
+// ending returns s's own end, which is made if need be.
+func (s *separable) ending() *ending {
 	for {
 		if own := s.own.Load(); own != nil {
 			return own
 		}
-		own := newLifetime(s.Context)
+		own := &ending{done: make(chan struct{})}
+		if s.Context.Done() == nil {
+			if s.own.CompareAndSwap(nil, own) {
+				return own
+			}
+			continue
+		}
+		own.release = context.AfterFunc(s.Context, func() { own.end(s.Context.Err(), nil) })
+		if s.Context.Err() != nil {
+			own.end(s.Context.Err(), nil)
+		}
 		if s.own.CompareAndSwap(nil, own) {
 			return own
 		}
-		own.cancel(nil)
+		own.release()
 	}
 }
 
-// A lifetime is a context that can be released from its parent without an end.
-type lifetime struct {
-	context.Context
-	cancel context.CancelCauseFunc
-	parent detachable
+// An ending is how a context ends, and who is told.
+type ending struct {
+	done    chan struct{}
+	release func() bool                     // from the parent; nil where that never ends
+	cause   atomic.Pointer[context.Context] // that ended with the cause, if not with the parent
+
+	mu       sync.Mutex
+	err      error
+	children []func() // nil where one has left
+	first    [1]func()
 }
 
-// separated stands for the lifetime of a context that has none of its own any more.
-var separated = new(lifetime)
+// separated stands for the end of a context that has none of its own any more.
+var separated = new(ending)
 
-func newLifetime(parent context.Context) *lifetime {
-	l := &lifetime{parent: detachable{Context: parent}}
-	l.Context, l.cancel = context.WithCancelCause(&l.parent)
-	return l
-}
-
-// A detachable context keeps a child from being registered with its parent for as long as
-// the child does not end. Package context registers with an AfterFunc instead, which can be
-// stopped, where Done is not the channel of a context that it made.
-type detachable struct {
-	context.Context
-	release func() bool // nil where the parent never ends, or has ended
-}
-
-var never = make(chan struct{})
-
-func (d *detachable) Done() <-chan struct{} {
-	if done := d.Context.Done(); done == nil || d.Err() != nil {
-		return done
+func (e *ending) end(err error, cause *context.Context) {
+	e.mu.Lock()
+	if e.err != nil {
+		e.mu.Unlock()
+		return
 	}
-	return never
+	if cause != nil {
+		e.cause.Store(cause)
+	}
+	e.err = err
+	close(e.done)
+	children := e.children
+	e.children = nil
+	e.mu.Unlock()
+	for _, f := range children {
+		if f != nil {
+			f()
+		}
+	}
 }
 
-func (d *detachable) AfterFunc(f func()) func() bool {
-	d.release = context.AfterFunc(d.Context, f)
-	return d.release
+func (e *ending) afterFunc(f func()) (stop func() bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	i := len(e.children)
+	if i == 0 {
+		e.children = e.first[:0] // room for the only child that most have
+	}
+	e.children = append(e.children, f)
+	return func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.children == nil || e.children[i] == nil {
+			return false
+		}
+		e.children[i] = nil
+		return true
+	}
 }
 
 var errDiscarded = errors.New("pacedhttp: the response was thrown away")

@@ -3,6 +3,7 @@ module github.com/pacedhttp/pacedhttp/internal/bench
 go 1.26.0
 
 require (
+	github.com/PuerkitoBio/rehttp v1.4.0
 	github.com/go-redis/redis_rate/v10 v10.0.1
 	github.com/pacedhttp/pacedhttp v0.1.0
 	github.com/pacedhttp/pacedhttp/pacer/redispacer v0.1.0

@@ -1,0 +1,116 @@
+package bench
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/PuerkitoBio/rehttp"
+	"golang.org/x/time/rate"
+
+	"github.com/pacedhttp/pacedhttp"
+	"github.com/pacedhttp/pacedhttp/pacer"
+)
+
+// A nullTransport answers at once.
+type nullTransport struct{ resp http.Response }
+
+func (n *nullTransport) RoundTrip(*http.Request) (*http.Response, error) { return &n.resp, nil }
+
+// limited is what a program writes to put a limiter beneath its retries.
+type limited struct {
+	next    http.RoundTripper
+	limiter *rate.Limiter
+}
+
+func (t limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := t.limiter.Wait(req.Context()); err != nil {
+		return nil, err
+	}
+	return t.next.RoundTrip(req)
+}
+
+// never refuses a slot.
+func free() *pacer.Pacer { return pacer.Burst(1_000_000, time.Nanosecond) }
+
+// BenchmarkChain is what a retry layer with a limiter beneath it costs a GET that succeeds at
+// once. The two are called in turn, a hundred times each, and compared by their medians.
+func BenchmarkChain(b *testing.B) {
+	base := &nullTransport{http.Response{StatusCode: 200, Body: http.NoBody}}
+	ours := pacedhttp.New(base, pacedhttp.Retry(nil), pacedhttp.Pace(free()))
+	theirs := rehttp.NewTransport(limited{base, rate.NewLimiter(1e12, 1_000_000)},
+		rehttp.RetryAll(rehttp.RetryMaxRetries(3), rehttp.RetryTemporaryErr()), rehttp.ExpJitterDelay(time.Second, time.Minute))
+	req, err := http.NewRequest("GET", "http://api.test/", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	times := func(rt http.RoundTripper) func() {
+		return func() {
+			for range 100 {
+				rt.RoundTrip(req)
+			}
+		}
+	}
+	inTurn(b, times(ours), times(theirs), 100)
+}
+
+// BenchmarkLoopback is what the layers cost beside the client alone, over a real connection.
+func BenchmarkLoopback(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, "fine")
+	}))
+	defer server.Close()
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	payload := strings.Repeat("x", 200)
+	for _, method := range []string{"GET", "POST"} {
+		b.Run(method, func(b *testing.B) {
+			call := func(client *http.Client) func() {
+				return func() {
+					var body io.Reader
+					if method == "POST" {
+						body = strings.NewReader(payload)
+					}
+					req, err := http.NewRequest(method, server.URL, body)
+					if err != nil {
+						b.Fatal(err)
+					}
+					resp, err := client.Do(req)
+					if err != nil {
+						b.Fatal(err)
+					}
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			}
+			ours := pacedhttp.New(base, pacedhttp.Retry(nil), pacedhttp.Pace(free())).Client()
+			inTurn(b, call(ours), call(&http.Client{Transport: base}), 1)
+		})
+	}
+}
+
+// inTurn measures a and b in turn, each doing n calls, and reports the medians of a call.
+func inTurn(b *testing.B, ours, theirs func(), n int) {
+	var a, z []time.Duration
+	clock := func(f func()) time.Duration {
+		began := time.Now()
+		f()
+		return time.Since(began)
+	}
+	for b.Loop() {
+		a = append(a, clock(ours))
+		z = append(z, clock(theirs))
+	}
+	slices.Sort(a)
+	slices.Sort(z)
+	ourMedian, theirMedian := float64(a[len(a)/2]), float64(z[len(z)/2])
+	b.ReportMetric(ourMedian/float64(n), "ours-ns")
+	b.ReportMetric(theirMedian/float64(n), "theirs-ns")
+	b.ReportMetric(ourMedian/theirMedian, "ratio")
+	b.ReportMetric(0, "ns/op")
+}
