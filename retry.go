@@ -106,10 +106,10 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 
 		c.delay = next.Delay
-		decided := c.now
+		decided := c.elapsed()
 		c.observer.retryScheduled(ctx, RetryInfo{a.info, req, resp, err, next.Verdict, c.delay})
 		c.last, c.resp = setAside(resp, err), nil
-		next.Delay -= c.elapsed() + c.began - decided // the drain is part of the wait
+		next.Delay -= c.elapsed() - decided // the drain is part of the wait
 		if alive := next.Wait(ctx); !alive || c.late() {
 			return c.end(n, retrypolicy.ReasonMaxElapsed, nil, nil)
 		}
@@ -163,15 +163,18 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 
 // decide asks the policy what follows attempt a.
 func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.Decision {
-	next := c.policy.Next(c.ctx, retrypolicy.Attempt{
+	result := retrypolicy.Attempt{
 		Number:     a.info.Number,
 		Request:    c.req,
 		Response:   resp,
 		Err:        c.setUp.Explain(err),
-		Elapsed:    c.elapsed(),
 		Previous:   a.info.Previous,
 		Replayable: c.body.Replayable(),
-	})
+	}
+	if c.policy.Timed() {
+		result.Elapsed = c.elapsed()
+	}
+	next := c.policy.Next(c.ctx, result)
 	a.done(resp, err, next.Verdict)
 	return next
 }

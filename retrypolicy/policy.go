@@ -58,7 +58,8 @@ type Config struct {
 // one Policy serves any number of clients. Make one with [New], [Must] or
 // [Default].
 type Policy struct {
-	cfg Config // valid, with every default filled in
+	cfg   Config // valid, with every default filled in
+	timed bool   // looks at Attempt.Elapsed
 }
 
 // New returns the policy that cfg describes, or an error that names every
@@ -69,6 +70,7 @@ func New(cfg Config) (*Policy, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	timed := cfg.Classify != nil || cfg.MaxElapsed > 0
 	if cfg.MaxAttempts == 0 {
 		cfg.MaxAttempts = defaultMaxAttempts
 	}
@@ -81,7 +83,7 @@ func New(cfg Config) (*Policy, error) {
 	if cfg.MaxRetryAfter == 0 {
 		cfg.MaxRetryAfter = defaultMaxRetryAfter
 	}
-	return &Policy{cfg: cfg}, nil
+	return &Policy{cfg: cfg, timed: timed}, nil
 }
 
 // Must is [New] for a Config known to be valid, such as one written in the
@@ -128,6 +130,11 @@ func (p *Policy) Classify(a Attempt) Verdict {
 
 // AttemptTimeout returns [Config].AttemptTimeout; zero means no bound.
 func (p *Policy) AttemptTimeout() time.Duration { return p.cfg.AttemptTimeout }
+
+// Timed reports whether [Policy.Next] or [Policy.Classify] may look at Attempt.Elapsed: there
+// is a MaxElapsed, or a Classifier of the program's own. Where nothing does, who calls them
+// need not read the clock for it.
+func (p *Policy) Timed() bool { return p.timed }
 
 // MaxElapsed returns [Config].MaxElapsed; zero means no bound.
 func (p *Policy) MaxElapsed() time.Duration { return p.cfg.MaxElapsed }

@@ -84,3 +84,19 @@ func TestMustPanicsOnAnInvalidConfig(t *testing.T) {
 	}()
 	Must(Config{MaxAttempts: -1})
 }
+
+func TestPolicyIsTimedWhereSomethingLooksAtTheTime(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cfg  Config
+		want bool
+	}{
+		"default":          {Config{MaxAttempts: 3, AttemptTimeout: time.Second}, false},
+		"MaxElapsed":       {Config{MaxElapsed: time.Second}, true},
+		"own Classifier":   {Config{Classify: func(Attempt) Verdict { return Accept }}, true},
+		"own statuses too": {Config{Classify: Statuses(Transient, 418)}, true},
+	} {
+		if got := Must(tc.cfg).Timed(); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}

@@ -283,7 +283,7 @@ func main() {
 			}
 			goCommand("mod", "init", "example.com/stranger")
 			goCommand("get", tt.library) // the latest, which is the only one
-			goCommand("list", "-deps") // every package is there
+			goCommand("list", "-deps")   // every package is there
 			if os.Getenv("PACEDHTTP_BUILD_STRANGERS") != "" {
 				goCommand("build", "-o", "stranger.exe")
 			}
