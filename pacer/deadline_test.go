@@ -3,6 +3,7 @@ package pacer_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,7 +76,7 @@ func TestDeadlineFailsFast(t *testing.T) {
 					t.Errorf("%v matches errors of another kind", one.err)
 				}
 				before.Rejected++
-				if after := p.Stats(); after != before {
+				if after := p.Stats(); !reflect.DeepEqual(after, before) {
 					t.Errorf("Stats after the refusal: %+v, want %+v", after, before)
 				}
 

@@ -25,7 +25,7 @@ type KeyedConfig struct {
 // A Keyed holds a [Pacer] per key. It is safe for concurrent use.
 //
 // It forgets pacers to make room for new keys, but only idle ones: nobody waits,
-// no pause is pending, and every start is older than the longest Period. So
+// nothing is in flight, no pause is pending, and no start counts in any limit any more. So
 // forgetting never admits a start that remembering would have refused. Whoever
 // still holds a forgotten pacer is served by the key's current one.
 //
@@ -149,26 +149,26 @@ func (p *Pacer) succeed(successor func() *Pacer) {
 func (p *Pacer) countAsOwn(other *Pacer) {
 	other.mu.Lock()
 	age := forever
-	if n := other.schedule.starts.len; n > 0 {
-		age = other.clock.Now() - other.schedule.starts.at(n-1)
+	if other.schedule.last != longAgo {
+		age = other.clock.Now() - other.schedule.last
 	}
 	other.mu.Unlock()
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if left := p.schedule.period - age; left > 0 {
-		p.schedule.pause(add(p.clock.Now(), left))
+	if left := p.schedule.memory() - age; left > 0 {
+		p.schedule.Pause(add(p.clock.Now(), left))
 	}
 }
 
-// busyFor needs p.mu. Someone who waits may give up at any time, so a pacer with
-// a queue is busy for an instant at least, and no longer for sure.
+// busyFor needs p.mu. Someone who waits may give up at any time and a flight may end, so
+// with either a pacer is busy for an instant at least, and no longer for sure.
 func (p *Pacer) busyFor() time.Duration {
 	now := p.clock.Now()
 	if until := p.schedule.busyUntil(); until > now {
 		return until - now
 	}
-	if p.queue.len > 0 {
+	if p.queue.len > 0 || p.flights.len > 0 {
 		return 1
 	}
 	return 0

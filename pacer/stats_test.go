@@ -1,6 +1,7 @@
 package pacer_test
 
 import (
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,7 +9,8 @@ import (
 	"github.com/pacedhttp/pacedhttp/pacer"
 )
 
-// wantStats compares everything but the times' representation.
+// wantStats compares everything but the times' representation, and what is told of each
+// limit and predicted only if it is wanted.
 func wantStats(t *testing.T, p *pacer.Pacer, want pacer.Stats) {
 	t.Helper()
 	got := p.Stats()
@@ -16,7 +18,10 @@ func wantStats(t *testing.T, p *pacer.Pacer, want pacer.Stats) {
 		t.Errorf("Stats: next %v, paused until %v, want %v and %v", got.Next, got.PausedUntil, want.Next, want.PausedUntil)
 	}
 	got.Next, got.PausedUntil = want.Next, want.PausedUntil
-	if got != want {
+	if want.Limits == nil {
+		got.Limits, got.Predicted = nil, want.Predicted
+	}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Stats: %+v, want %+v", got, want)
 	}
 }
