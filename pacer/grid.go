@@ -62,6 +62,6 @@ func (g *grid) remove(i int, tied bool) {
 
 // bound returns a moment before which nobody starts, from a time on, who has n others
 // ahead.
-func (g *grid) bound(from time.Duration, n int) time.Duration {
-	return add(g.slotOf(from, g.next), times(time.Duration(n), g.interval))
+func (g *grid) bound(from, opens time.Duration, n int) time.Duration {
+	return add(g.slotOf(from, max(g.next, opens)), times(time.Duration(n), g.interval))
 }

@@ -78,16 +78,12 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 		return nil, err
 	}
 	now := p.clock.Now()
-	arrived := now
-	if p.queue.len > 0 {
-		arrived = arrival(ctx, now)
+	w := waiter{slot: s, arrived: arrival(ctx, now)}
+	if (p.queue.len == 0 || w.before(p.queue.head)) && p.ask(s, now).Now(now) {
+		p.rouse() // the head, if there is one, has become later
+		return s, nil
 	}
-	if p.queue.len == 0 || arrived < p.queue.head.arrived {
-		if p.ask(s, now).Now(now) {
-			return s, nil
-		}
-	}
-	left := p.predict(s, arrived, now) - now
+	left := p.predict(&w, now) - now
 	if left == 0 {
 		left = time.Millisecond // a flight or a waiter is in the way: time alone does not tell
 	}
@@ -206,8 +202,12 @@ func (p *Pacer) await(ctx context.Context, w *waiter) error {
 				p.mu.Unlock()
 				return nil
 			}
-			if kind := w.misses(answer.At); kind != nil && !answer.Again {
-				err := p.refuse(kind, answer.At-now)
+			soonest := answer.At
+			if answer.Again {
+				soonest = p.soonest(w.slot, now)
+			}
+			if kind := w.misses(soonest); kind != nil {
+				err := p.refuse(kind, soonest-now)
 				p.leave(w)
 				p.mu.Unlock()
 				return err
@@ -215,7 +215,7 @@ func (p *Pacer) await(ctx context.Context, w *waiter) error {
 		}
 		head := p.queue.head == w
 		if now >= w.latest && (head || !p.moves(now)) {
-			err := p.refuse(ErrMaxWait, p.predict(w.slot, w.arrived, now)-now)
+			err := p.refuse(ErrMaxWait, p.predict(w, now)-now)
 			p.leave(w)
 			p.mu.Unlock()
 			return err
@@ -224,7 +224,11 @@ func (p *Pacer) await(ctx context.Context, w *waiter) error {
 		if head && answer.At != forever {
 			p.sleeper.Until(min(answer.At, w.latest), ctx.Done(), w.wake)
 		} else {
-			w.sleep(ctx, max(w.latest-now, time.Millisecond))
+			left := w.latest - now
+			if left <= 0 {
+				left = time.Millisecond // for the head to move
+			}
+			w.sleep(ctx, left)
 		}
 	}
 }
@@ -237,13 +241,11 @@ func (p *Pacer) gate() gate.Gate {
 	return &p.schedule
 }
 
-// wake makes the head ask again.
+// wake is rouse for a gate that learned something by itself.
 func (p *Pacer) wake() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.queue.head != nil {
-		p.queue.head.notify()
-	}
+	p.rouse()
 }
 
 // estimate notes what a start costs, where anything but starts is counted.
@@ -302,7 +304,7 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, now time.Duration) (*waite
 		wake:     make(chan struct{}, 1),
 	}
 	if p.maxWaiting > 0 && p.queue.len >= p.maxWaiting && w.arrived >= p.queue.tail.arrived {
-		return nil, p.refuse(ErrQueueFull, p.predict(s, w.arrived, now)-now)
+		return nil, p.refuse(ErrQueueFull, p.predict(w, now)-now)
 	}
 	deadline, ok := ctx.Deadline()
 	if ok {
@@ -312,7 +314,7 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, now time.Duration) (*waite
 		w.latest = add(now, p.maxWait)
 	}
 	if ok || p.maxWait > 0 {
-		at := p.predict(s, w.arrived, now)
+		at := p.predict(w, now)
 		if kind := w.misses(at); kind != nil {
 			return nil, p.refuse(kind, at-now)
 		}
@@ -327,11 +329,17 @@ func (p *Pacer) moves(now time.Duration) bool {
 	return p.remote == nil && !p.flights.full() && p.schedule.due(p.queue.head.slot.cost()) <= now
 }
 
-// predict returns when who arrived then will start, or a moment before which it will not
-// where costs or flights make the future unknown.
-func (p *Pacer) predict(s *Slot, arrived, now time.Duration) time.Duration {
-	p.queue.ahead(arrived, p.ahead)
-	return p.predictBehind(p.ahead, s, now)
+// soonest returns a moment before which nobody starts, though nobody is ahead.
+func (p *Pacer) soonest(s *Slot, now time.Duration) time.Duration {
+	clear(p.ahead)
+	return p.gate().Bound(now, p.ahead, s.cost())
+}
+
+// predict returns when w, who need not have joined, will start, or a moment before which
+// it will not where costs or flights make the future unknown.
+func (p *Pacer) predict(w *waiter, now time.Duration) time.Duration {
+	p.queue.ahead(w, p.ahead)
+	return p.predictBehind(p.ahead, w.slot, now)
 }
 
 // predictBehind is predict for one who has so much ahead.
@@ -345,6 +353,7 @@ func (p *Pacer) predictBehind(ahead []int, s *Slot, now time.Duration) time.Dura
 // refuseTooLate refuses those who wait and now would start too late.
 func (p *Pacer) refuseTooLate(now time.Duration) {
 	var late []*waiter
+	staying := 0
 	clear(p.ahead)
 	p.queue.each(func(w *waiter) {
 		if w.deadline != forever || w.latest != forever {
@@ -355,8 +364,9 @@ func (p *Pacer) refuseTooLate(now time.Duration) {
 				return
 			}
 		}
+		staying++
 		w.slot.addTo(p.ahead)
-		p.ahead[0]++
+		p.ahead[0] = staying
 	})
 	for _, w := range late {
 		p.leave(w)
@@ -367,6 +377,11 @@ func (p *Pacer) refuseTooLate(now time.Duration) {
 // changed makes the head look again after something was given back or charged.
 func (p *Pacer) changed(now time.Duration) {
 	p.freed = now
+	p.rouse()
+}
+
+// rouse makes the head ask again.
+func (p *Pacer) rouse() {
 	if p.queue.head != nil {
 		p.queue.head.notify()
 	}

@@ -68,7 +68,7 @@ type queue struct {
 type node struct {
 	left, right *waiter
 	priority    uint32
-	number      uint64 // in order of joining
+	number      uint64 // in order of joining, from 1; 0 = not yet
 	size        int    // waiters below and including this one
 	costs       []int  // theirs together, by unit; nil where nothing but starts is counted
 }
@@ -107,26 +107,25 @@ func (q *queue) leave(w *waiter) {
 	}
 }
 
-// ahead returns how many would be ahead of one who arrived then, and adds up what they
-// cost. The caller lends costs, with a place for each unit.
-func (q *queue) ahead(arrived time.Duration, costs []int) int {
+// ahead adds up what those ahead of w cost by unit, starts first. w need not have joined.
+// The caller lends costs.
+func (q *queue) ahead(w *waiter, costs []int) {
 	clear(costs)
 	n := 0
-	for w := q.root; w != nil; {
-		if w.arrived > arrived {
-			w = w.left
+	for t := q.root; t != nil; {
+		if !t.before(w) {
+			t = t.left
 			continue
 		}
 		n++
-		w.slot.addTo(costs)
-		if left := w.left; left != nil {
+		t.slot.addTo(costs)
+		if left := t.left; left != nil {
 			n += left.size
 			left.addTo(costs)
 		}
-		w = w.right
+		t = t.right
 	}
 	costs[0] = n
-	return n
 }
 
 // each calls f for all waiters in order. f must not change the queue.
@@ -141,7 +140,10 @@ func (w *waiter) each(f func(*waiter)) {
 }
 
 func (w *waiter) before(other *waiter) bool {
-	return w.arrived < other.arrived || w.arrived == other.arrived && w.number < other.number
+	if w.arrived != other.arrived {
+		return w.arrived < other.arrived
+	}
+	return w.number != 0 && (other.number == 0 || w.number < other.number)
 }
 
 func insert(t, w *waiter) *waiter {

@@ -156,7 +156,7 @@ func (s *schedule) Bound(now time.Duration, ahead, costs []int) time.Duration {
 
 // counts reports whether any limit counts in a unit.
 func (s *schedule) counts(unit int) bool {
-	return unit > 0 || s.calls > 0 || len(s.rules) > 0 && s.rules[0].unit == 0
+	return unit == 0 && s.calls > 0 || slices.ContainsFunc(s.rules, func(r rule) bool { return r.unit == unit })
 }
 
 // busyUntil returns when the last start matters no more and the pause is over: from then

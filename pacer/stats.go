@@ -82,7 +82,7 @@ func (p *Pacer) Stats() Stats {
 		head = p.queue.head.slot
 	}
 	stats.Next = when(p.schedule.due(head.cost()))
-	stats.Predicted = when(p.predict(one, now, now))
+	stats.Predicted = when(p.predict(&waiter{slot: one, arrived: now}, now))
 	stats.Limits = p.limitStats(now, when)
 	return stats
 }

@@ -15,6 +15,7 @@ type windows struct {
 	limits []window
 	calls  int                 // the largest Calls
 	period time.Duration       // the longest Period
+	reach  time.Duration       // how old a start may be and still say where a grid goes on
 	starts ring[time.Duration] // oldest first; no more are remembered than limits look back to
 }
 
@@ -31,6 +32,7 @@ func (ws *windows) add(l Limit, margin time.Duration) {
 	w := window{calls: l.Calls, period: add(l.Period, margin)}
 	if l.Even {
 		w.grid = newGrid(w.period / time.Duration(l.Calls))
+		ws.reach = max(ws.reach, add(w.period, w.grid.interval))
 	}
 	ws.limits = append(ws.limits, w)
 	ws.calls = max(ws.calls, w.calls)
@@ -73,12 +75,14 @@ func (ws *windows) start(now time.Duration) {
 			w.grid.start(now, ws.opens(w, 0))
 		}
 	}
-	for ws.starts.len >= ws.calls {
-		ws.forgetFirst() // it has left every window, or this start would not be due
+	// What is older than the largest Calls has left every window, or this start would not
+	// be due.
+	for ws.starts.len >= ws.calls && add(ws.starts.at(0), ws.reach) <= now {
+		ws.forgetFirst()
 	}
 	if ws.starts.full() {
-		for ws.starts.len > 0 && add(ws.starts.at(0), ws.period) <= now {
-			ws.forgetFirst() // no window reaches back to it: better than growing
+		for ws.starts.len > 0 && add(ws.starts.at(0), max(ws.period, ws.reach)) <= now {
+			ws.forgetFirst() // nothing reaches back to it: better than growing
 		}
 	}
 	ws.starts.pushBack(now)
@@ -147,7 +151,7 @@ func (ws *windows) bound(from time.Duration, n int) time.Duration {
 		full := time.Duration(n / w.calls) // windows that those ahead fill
 		at = max(at, add(max(from, ws.opens(w, n%w.calls)), times(full, w.period)))
 		if w.grid != nil {
-			at = max(at, w.grid.bound(from, n))
+			at = max(at, w.grid.bound(from, ws.opens(w, 0), n))
 		}
 	}
 	return at
