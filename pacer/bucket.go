@@ -54,8 +54,8 @@ func (b *bucket) due(cost int) time.Duration {
 }
 
 func (b *bucket) bound(from time.Duration, ahead, cost int) time.Duration {
-	if b.last == longAgo && from == longAgo {
-		return longAgo
+	if ahead == 0 && cost == 0 || from == longAgo {
+		return from
 	}
 	wanted := b.amount(ahead).plus(b.amount(cost)).plus(b.drawnAt(from))
 	return add(from, duration(wanted.minus(b.size).up(b.rate)))

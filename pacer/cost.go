@@ -13,7 +13,8 @@ const maxUnits = 16
 // the other; units that no limit counts in do not matter.
 //
 // A call that names no cost, or a negative one, costs 1, and Stats counts it as
-// Uncosted. 0 means that it costs nothing in this unit. What it cost in the end is
+// Uncosted. 0 means that it costs nothing in this unit, and does not
+// wait for it either. What it cost in the end is
 // for [Slot.Settle] to say.
 //
 // The cost is that of every start made with the context: put it on the context of one

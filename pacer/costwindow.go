@@ -34,6 +34,9 @@ func (w *costWindow) total(i int) uint64 {
 }
 
 func (w *costWindow) due(cost int) time.Duration {
+	if cost == 0 {
+		return longAgo
+	}
 	return w.frees(sum(w.total(w.costs.len-1), uint64(cost)))
 }
 

@@ -30,7 +30,8 @@ type rule struct {
 
 // A meter remembers what starts cost, as long as it matters.
 type meter interface {
-	// due returns when there is room for a start of this cost; it may lie in the past.
+	// due returns when there is room for a start of this cost; it may lie in the past. A
+	// start that costs nothing needs no room, though there be less than none.
 	due(cost int) time.Duration
 
 	// charge records a cost at now, whether there is room for it or not.

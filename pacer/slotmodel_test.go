@@ -95,6 +95,9 @@ func costIn(costs map[string]int, unit string) int {
 
 // fits reports whether a start of this cost at a time, after all else, breaks r.
 func (r *modelRule) fits(at time.Duration, cost int) bool {
+	if cost == 0 {
+		return true
+	}
 	limit := max(r.Calls, r.Cost)
 	if r.Bucket > 0 {
 		return r.drawn(at)+int64(cost)*int64(r.Period) <= int64(r.Bucket)*int64(r.Period)
@@ -239,11 +242,11 @@ func (m *slotModel) settle(action int, unit string, cost int) bool {
 		for _, c := range slices.Backward(s.charges[r]) {
 			part := min(less, c.cost)
 			less -= part
-			if part == 0 || r.forgotten(c, m.now) {
+			if part == 0 || r.Bucket > 0 && r.forgotten(c, m.now) {
 				continue
 			}
 			c.cost -= part
-			some = some || r.Bucket == 0 || r.drawn(m.now) < before
+			some = some || r.Bucket == 0 && !r.forgotten(c, m.now) || r.Bucket > 0 && r.drawn(m.now) < before
 		}
 	}
 	return some

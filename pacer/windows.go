@@ -117,14 +117,14 @@ func (ws *windows) counted(n int) int { return min(n, ws.calls, maxFurther) }
 // settle makes the starts recorded at a time fewer, and reports whether they still count.
 func (ws *windows) settle(now, at time.Duration, from, to int) bool {
 	after := sort.Search(ws.starts.len, func(i int) bool { return ws.starts.at(i) > at })
-	if after == 0 || ws.starts.at(after-1) != at || add(at, ws.period) <= now {
+	if after == 0 || ws.starts.at(after-1) != at {
 		return false
 	}
 	for range min(ws.counted(from)-ws.counted(to), after) {
 		after--
 		ws.remove(after)
 	}
-	return true
+	return add(at, ws.period) > now
 }
 
 func (ws *windows) remove(i int) {
