@@ -32,7 +32,9 @@ func wantNotNow(t *testing.T, p *pacer.Pacer, ctx context.Context, wait time.Dur
 	}
 }
 
-func costing(t *testing.T, cost int) context.Context { return pacer.WithCost(t.Context(), tokens, cost) }
+func costing(t *testing.T, cost int) context.Context {
+	return pacer.WithCost(t.Context(), tokens, cost)
+}
 
 // acquires calls Acquire in the background and returns where its slot will be.
 func acquires(p *pacer.Pacer, ctx context.Context) (slot **pacer.Slot, failed *error) {
