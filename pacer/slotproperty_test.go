@@ -3,6 +3,7 @@ package pacer_test
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"math"
@@ -563,4 +564,30 @@ func (m *slotModel) pause(until time.Duration, got []outcome) {
 		}
 	}
 	m.line = staying
+}
+
+// FuzzSlots lets the fuzzer make up the history that the model judges.
+func FuzzSlots(f *testing.F) {
+	for _, choices := range []string{"", "pacer", "\x00\x00\x00\x00\x00\x00\x00\x01", "\xff\xff\xff\xff\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\x00\x00"} {
+		f.Add([]byte(choices))
+	}
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		h := newHistory(rand.New(&choice{choices, rand.NewPCG(1, uint64(len(choices)))}))
+		h.judge(t, map[string]int{})
+	})
+}
+
+// choice is a source of random numbers that are given at first.
+type choice struct {
+	given []byte
+	rest  rand.Source
+}
+
+func (c *choice) Uint64() uint64 {
+	if len(c.given) < 8 {
+		return c.rest.Uint64()
+	}
+	n := binary.BigEndian.Uint64(c.given)
+	c.given = c.given[8:]
+	return n
 }
