@@ -80,7 +80,7 @@ func TestTryAcquireOfARetryGoesBeforeTheHead(t *testing.T) {
 		slotOf(t, p, pacer.WithArrival(costing(t, 1), came))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if *head == nil {
+		if head() == nil {
 			t.Error("the head does not start when both have left")
 		}
 	})

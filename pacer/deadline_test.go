@@ -246,16 +246,16 @@ func TestMaxWaitEndsTheWaitWhereTheFutureIsUnknown(t *testing.T) {
 		_, head := acquires(p, t.Context())
 		time.Sleep(time.Second)
 		_, second := acquires(p, t.Context())
-		for i, err := range []*error{head, second} {
+		for i, err := range []func() error{head, second} {
 			time.Sleep(time.Until(began.Add(time.Duration(2+i)*time.Second - 1)))
 			synctest.Wait()
-			if *err != nil {
-				t.Errorf("refused before its time: %v", *err)
+			if err() != nil {
+				t.Errorf("refused before its time: %v", err())
 			}
 			time.Sleep(1)
 			synctest.Wait()
-			if refusal, ok := (*err).(*pacer.Error); !ok || refusal.ErrorType() != "pacing_max_wait" || refusal.Timeout() {
-				t.Errorf("got %v, want ErrMaxWait", *err)
+			if refusal, ok := err().(*pacer.Error); !ok || refusal.ErrorType() != "pacing_max_wait" || refusal.Timeout() {
+				t.Errorf("got %v, want ErrMaxWait", err())
 			}
 		}
 	})

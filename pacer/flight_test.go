@@ -24,17 +24,17 @@ func TestNoMoreInFlightThanMaxInFlight(t *testing.T) {
 		third, _ := acquires(p, t.Context())
 		fourth, _ := acquires(p, t.Context())
 		time.Sleep(time.Hour)
-		if *third != nil {
+		if third() != nil {
 			t.Fatal("a third is in flight")
 		}
 		first.Done()
 		synctest.Wait()
-		if *third == nil || *fourth != nil {
-			t.Fatalf("after one is done: third %v, fourth %v, want the third alone", *third, *fourth)
+		if third() == nil || fourth() != nil {
+			t.Fatalf("after one is done: third %v, fourth %v, want the third alone", third(), fourth())
 		}
-		(*third).Cancel()
+		third().Cancel()
 		synctest.Wait()
-		if *fourth == nil {
+		if fourth() == nil {
 			t.Error("waits on though one was canceled")
 		}
 	})
@@ -48,26 +48,26 @@ func TestTheHeadWaitsForWindowsAndFlightsAtOnce(t *testing.T) {
 		first := slotOf(t, p, t.Context())
 		head, _ := acquires(p, t.Context())
 		time.Sleep(15 * time.Second)
-		if *head != nil || p.Stats().Limits[0].Used != 0 {
+		if head() != nil || p.Stats().Limits[0].Used != 0 {
 			t.Fatal("the window counts one who waits for room")
 		}
 		first.Done()
 		synctest.Wait()
-		if *head == nil {
+		if head() == nil {
 			t.Fatal("waits on though the window is open and there is room")
 		}
 		next, _ := acquires(p, t.Context())
-		(*head).Done()
+		head().Done()
 		synctest.Wait()
-		if *next != nil || p.Stats().InFlight != 0 {
+		if next() != nil || p.Stats().InFlight != 0 {
 			t.Fatal("one who waits for a window is in flight")
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if *next == nil {
+		if next() == nil {
 			t.Error("waits on though the window is open")
 		}
-		(*next).Done()
+		next().Done()
 		if got := p.Stats().Late; got != 0 {
 			t.Errorf("%d late, want none: the first waited for a flight", got)
 		}

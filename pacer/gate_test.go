@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,17 +17,17 @@ type distant struct {
 	schedule
 	trip  time.Duration
 	wake  func()
-	known time.Duration // answers are good until then
-	asked []int         // costs of the last question
+	known atomic.Int64 // answers are good until then
+	asked []int        // costs of the last question
 }
 
 func (d *distant) Ask(now time.Duration, costs []int) gate.Answer {
 	d.asked = slices.Clone(costs)
-	if now < d.known {
+	if int64(now) < d.known.Load() {
 		return d.schedule.Ask(now, costs)
 	}
 	time.AfterFunc(d.trip, func() {
-		d.known = now + 2*d.trip
+		d.known.Store(int64(now + 2*d.trip))
 		d.wake()
 	})
 	return gate.Answer{At: now + time.Hour, Again: true}

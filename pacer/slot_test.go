@@ -3,6 +3,7 @@ package pacer_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,11 +37,21 @@ func costing(t *testing.T, cost int) context.Context {
 	return pacer.WithCost(t.Context(), tokens, cost)
 }
 
-// acquires calls Acquire in the background and returns where its slot will be.
-func acquires(p *pacer.Pacer, ctx context.Context) (slot **pacer.Slot, failed *error) {
-	slot, failed = new(*pacer.Slot), new(error)
-	go func() { *slot, *failed = p.Acquire(ctx) }()
+// acquires calls Acquire in the background and returns what tells its slot, and its error,
+// as soon as there is one.
+func acquires(p *pacer.Pacer, ctx context.Context) (slot func() *pacer.Slot, failed func() error) {
+	var mu sync.Mutex
+	var s *pacer.Slot
+	var err error
+	go func() {
+		got, refusal := p.Acquire(ctx)
+		mu.Lock()
+		defer mu.Unlock()
+		s, err = got, refusal
+	}()
 	synctest.Wait()
+	slot = func() *pacer.Slot { mu.Lock(); defer mu.Unlock(); return s }
+	failed = func() error { mu.Lock(); defer mu.Unlock(); return err }
 	return slot, failed
 }
 
@@ -101,15 +112,15 @@ func TestCancelGivesAllBack(t *testing.T) {
 				time.Sleep(time.Second)
 				s.Settle(test.limit.Unit, 30)
 				next, _ := acquires(p, costing(t, 10))
-				if *next != nil {
+				if next() != nil {
 					t.Fatal("started though there was no room")
 				}
 				s.Cancel()
 				synctest.Wait()
-				if *next == nil {
+				if next() == nil {
 					t.Fatal("waits on though all was given back")
 				}
-				(*next).Cancel()
+				next().Cancel()
 				stats := p.Stats()
 				if stats.Granted != 0 || stats.Limits[0].Used != 0 || !stats.Next.Equal(time.Now()) {
 					t.Errorf("after all was canceled: %+v", stats)
@@ -191,7 +202,7 @@ func TestSettleToLessMakesRoomInItsOwnPlaceAndWakesTheHead(t *testing.T) {
 			t.Error("Settle: false")
 		}
 		synctest.Wait()
-		if *head != nil {
+		if head() != nil {
 			t.Fatal("started with 101 of 100 in the window")
 		}
 		first.Done()
@@ -199,14 +210,14 @@ func TestSettleToLessMakesRoomInItsOwnPlaceAndWakesTheHead(t *testing.T) {
 			t.Error("Settle after Done: false")
 		}
 		synctest.Wait()
-		if *head == nil {
+		if head() == nil {
 			t.Fatal("waits on though there is room")
 		}
 		// What was settled leaves the window with its start, not with the settlement.
 		next, _ := acquires(p, costing(t, 30))
 		time.Sleep(time.Until(began.Add(time.Minute)))
 		synctest.Wait()
-		if *next == nil {
+		if next() == nil {
 			t.Error("waits on though the first start left the window")
 		}
 	})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
@@ -126,8 +125,15 @@ func (r *modelRule) opens(from time.Duration, cost int) time.Duration {
 	if r.fits(from, cost) {
 		return from
 	}
-	const farOff = 1 << 48
-	return from + time.Duration(sort.Search(farOff, func(i int) bool { return r.fits(from+time.Duration(i), cost) }))
+	short, enough := from, from+1<<48
+	for enough-short > 1 {
+		if at := short + (enough-short)/2; r.fits(at, cost) {
+			enough = at
+		} else {
+			short = at
+		}
+	}
+	return enough
 }
 
 func (r *modelRule) interval() time.Duration { return r.period / time.Duration(r.Calls) }
