@@ -85,3 +85,29 @@ func TestTryAcquireOfARetryGoesBeforeTheHead(t *testing.T) {
 		}
 	})
 }
+
+func TestAHeadThatARetryMakesTooLateIsRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(pacerOf(t, tokenLimit(10)))
+		slotOf(t, c.pacer, costing(t, 1))
+		ctx, cancel := context.WithTimeout(costing(t, 10), time.Minute+500*time.Millisecond)
+		defer cancel()
+		head := c.arriveWith(ctx) // due at 60 s
+		time.Sleep(time.Second)
+		slotOf(t, c.pacer, pacer.WithArrival(costing(t, 1), c.begin.Add(-1)))
+		synctest.Wait()
+		wantRefused(t, head, time.Second, pacer.ErrDeadline, time.Minute)
+	})
+}
+
+func TestOnlyTheHeadKeepsTimeAfterARetryCameBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(pacer.Burst(1, time.Minute))
+		c.arrive(2)
+		c.arriveAs(-time.Second)
+		if got := keepingTime(); got != 1 {
+			t.Errorf("%d keep time, want 1", got)
+		}
+		c.wantStarts(t, seconds(0, 120, 60))
+	})
+}

@@ -29,6 +29,7 @@ func TestParseLimits(t *testing.T) {
 		{" 3 input-tokens_v1.5 / 1h30m ,\n7 / 250ms even ", []pacer.Limit{
 			{Cost: 3, Unit: "input-tokens_v1.5", Period: 90 * time.Minute}, {Calls: 7, Period: 250 * time.Millisecond, Even: true},
 		}},
+		{"1/s bucket 1", []pacer.Limit{{Calls: 1, Period: time.Second, Bucket: 1}}},
 		{"5 even/s, 6 bucket/s", []pacer.Limit{{Cost: 5, Unit: "even", Period: time.Second}, {Cost: 6, Unit: "bucket", Period: time.Second}}},
 		{fmt.Sprintf("%d/2562047h47m16.854775807s", math.MaxInt), []pacer.Limit{{Calls: math.MaxInt, Period: never}}},
 	} {
@@ -37,6 +38,7 @@ func TestParseLimits(t *testing.T) {
 			if err != nil || !slices.Equal(got, test.want) {
 				t.Errorf("ParseLimits: %+v, %v, want %+v", got, err, test.want)
 			}
+			wantRoundTrip(t, got)
 		})
 	}
 }

@@ -28,7 +28,7 @@ func wantNotNow(t *testing.T, p *pacer.Pacer, ctx context.Context, wait time.Dur
 	t.Helper()
 	s, err := p.TryAcquire(ctx)
 	var refusal *pacer.Error
-	if s != nil || !errors.Is(err, pacer.ErrNotNow) || !errors.As(err, &refusal) || refusal.Wait() != wait {
+	if s != nil || !errors.Is(err, pacer.ErrNotNow) || !errors.As(err, &refusal) || refusal.Wait() != wait || refusal.ErrorType() != "pacing_not_now" {
 		t.Errorf("TryAcquire: %v, %v, want ErrNotNow and a wait of %v", s, err, wait)
 	}
 }
@@ -317,5 +317,35 @@ func TestFurtherStartsAreNotOnTheGrid(t *testing.T) {
 		c.arrive(3)
 		s.Done()
 		c.wantStarts(t, seconds(1, 3, 9)) // at 2, 4 and 10 s: the window holds 5, three of them s
+	})
+}
+
+// A start that is settled away later is forgotten, and the grid goes on as it would have
+// without it, though only an older start tells where.
+func TestTheGridGoesOnAsIfACanceledStartHadNeverBeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.Drip(2, 2*time.Second)
+		first := slotOf(t, p, t.Context())
+		time.Sleep(500 * time.Millisecond)
+		first.Settle("", 2)
+		time.Sleep(1500 * time.Millisecond)
+		canceled := slotOf(t, p, t.Context()) // at 2 s, when the first left the window
+		time.Sleep(400 * time.Millisecond)
+		canceled.Cancel()
+		slotOf(t, p, t.Context())                           // late for the slot at 2 s
+		wantNotNow(t, p, t.Context(), 600*time.Millisecond) // so the next is at 3 s
+	})
+}
+
+// Of a start and what another was settled to, at one moment, settling takes the right one.
+func TestSettlingLeavesTheGridToThoseWhoStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.Drip(4, 4*time.Second)
+		first := slotOf(t, p, t.Context())
+		time.Sleep(time.Second)
+		first.Settle("", 2)
+		slotOf(t, p, t.Context()) // at the same moment
+		first.Settle("", 1)
+		wantNotNow(t, p, t.Context(), time.Second)
 	})
 }

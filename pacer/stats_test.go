@@ -171,3 +171,20 @@ func TestStatsCountLateStarts(t *testing.T) {
 		})
 	}
 }
+
+// What is used of a bucket is rounded up and what is left down: of a part of a start
+// nobody has anything.
+func TestStatsOfABucketNeverPromiseTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerOf(t, pacer.Limit{Calls: 1, Period: time.Second, Bucket: 5})
+		start(t, p)
+		time.Sleep(500 * time.Millisecond)
+		if got := p.Stats().Limits[0]; got.Used != 1 || got.Left != 4 {
+			t.Errorf("%d used, %d left, want 1 and 4: half a start has flowed back", got.Used, got.Left)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if got := p.Stats().Limits[0]; got.Used != 0 || got.Left != 5 {
+			t.Errorf("%d used, %d left, want 0 and 5", got.Used, got.Left)
+		}
+	})
+}
