@@ -3,29 +3,39 @@ package pacer
 import (
 	"errors"
 	"fmt"
-	"math"
+	"slices"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
 	"github.com/pacedhttp/pacedhttp/pacer/internal/sleep"
 )
 
-// A Limit allows at most Calls starts in any window of length Period,
-// wherever the window begins.
-type Limit struct {
-	Calls  int           // at most this many starts; at least 1
-	Period time.Duration // in any window of this length; more than 0
-	Even   bool          // and evenly spaced, Period/Calls apart
-}
-
 // Config says what a Pacer made by [New] holds to.
 type Config struct {
-	// Limits all hold at once: {20, time.Second} and {1000, time.Hour}, say.
-	// There must be at least one.
+	// Limits all hold at once: {Calls: 20, Period: time.Second} and {Cost: 90_000,
+	// Unit: "tokens", Period: time.Minute}, say. There must be at least one, unless
+	// MaxInFlight is set. They may count in at most 16 units.
 	Limits []Limit
 
+	// MaxInFlight is how many slots may be granted and not Done at once; 0 means
+	// unbounded. With it callers must use [Pacer.Acquire]: [Pacer.Wait] fails and
+	// [Pacer.Allow] answers false.
+	MaxInFlight int
+
 	// MaxWaiting is how many callers may wait at once; one more gets
-	// [ErrQueueFull]. 0 means unbounded.
+	// [ErrQueueFull]. 0 means unbounded. Who comes back to a place before the last
+	// waiter's, by [WithArrival], is let in nevertheless.
 	MaxWaiting int
+
+	// MaxWait is how long a caller may wait: one whose slot comes later gets
+	// [ErrMaxWait], at once where that can be foretold and when the time is up where
+	// it cannot. 0 means unbounded.
+	MaxWait time.Duration
+
+	// Margin is added to every Period, but not to a Limit with Bucket. It makes up for
+	// what requests are delayed differently on their way to a server that forgives
+	// nothing; some milliseconds, mostly.
+	Margin time.Duration
 
 	// Coarse waits on the runtime timer only. Starts may then be about a
 	// millisecond late, but no thread sleeps and nothing spins: the right
@@ -39,59 +49,92 @@ type Config struct {
 // New returns a Pacer that holds to every Limit of cfg. The error names every
 // invalid field, its value and what is allowed.
 //
-// Memory is 8 bytes for each start of the longest window, at most 8 to 16 bytes
-// × the largest Calls, and grows only as starts happen: 8 MB for a Limit of
-// {1_000_000, time.Hour} in full use.
-func New(cfg Config) (*Pacer, error) {
-	if err := cfg.validate(); err != nil {
-		return nil, err
-	}
-	clock := sleep.NewClock()
-	return &Pacer{
-		clock:      clock,
-		sleeper:    sleep.New(clock, cfg.Coarse),
-		maxWaiting: cfg.MaxWaiting,
-		schedule:   newSchedule(cfg.Limits),
-	}, nil
-}
+// Memory grows only as starts happen, while they matter: 8 bytes for each start of the
+// longest window, at most 8 to 16 bytes × the largest Calls, and as much again for each
+// even limit; 16 bytes for each start that a window of costs holds, 32 for each that a
+// bucket has not got back. That is 8 MB for a Limit of 1,000,000 Calls per hour in full use.
+func New(cfg Config) (*Pacer, error) { return newPacer(cfg, nil) }
 
-// Burst returns a Pacer that lets calls starts go at once, and the next as soon
-// as the window allows: 5 per 10 s starts ten waiting callers at
-// 0 0 0 0 0 10 10 10 10 10 s. It panics if calls < 1 or period <= 0.
-func Burst(calls int, period time.Duration) *Pacer {
-	return must(Limit{Calls: calls, Period: period})
-}
-
-// Drip returns a Pacer whose starts are evenly spaced: 5 per 10 s starts ten
-// waiting callers at 0 2 4 6 8 10 12 14 16 18 s. It panics if calls < 1 or
-// period <= 0.
-func Drip(calls int, period time.Duration) *Pacer {
-	return must(Limit{Calls: calls, Period: period, Even: true})
-}
-
-func must(l Limit) *Pacer {
-	p, err := New(Config{Limits: []Limit{l}})
+// Must is [New] for a Config that is known to be valid. It panics if it is not.
+func Must(cfg Config) *Pacer {
+	p, err := New(cfg)
 	if err != nil {
 		panic(err)
 	}
 	return p
 }
 
+// Burst returns a Pacer that lets calls starts go at once, and the next as soon
+// as the window allows: 5 per 10 s starts ten waiting callers at
+// 0 0 0 0 0 10 10 10 10 10 s. It panics if calls < 1 or period <= 0.
+func Burst(calls int, period time.Duration) *Pacer {
+	return Must(Config{Limits: []Limit{{Calls: calls, Period: period}}})
+}
+
+// Drip returns a Pacer whose starts are evenly spaced: 5 per 10 s starts ten
+// waiting callers at 0 2 4 6 8 10 12 14 16 18 s. It panics if calls < 1 or
+// period <= 0.
+func Drip(calls int, period time.Duration) *Pacer {
+	return Must(Config{Limits: []Limit{{Calls: calls, Period: period, Even: true}}})
+}
+
+// newPacer makes a Pacer whose starts remote decides, if it is not nil. What remote
+// learns by itself it tells by calling wake, without the lock that it is called with.
+func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	clock := sleep.NewClock()
+	p := &Pacer{
+		clock:      clock,
+		sleeper:    sleep.New(clock, cfg.Coarse),
+		limits:     slices.Clone(cfg.Limits),
+		maxWaiting: cfg.MaxWaiting,
+		maxWait:    cfg.MaxWait,
+		tolerance:  time.Millisecond,
+		flights:    flights{max: cfg.MaxInFlight},
+	}
+	p.schedule, p.units = newSchedule(cfg.Limits, cfg.Margin)
+	p.keys, p.ahead, p.uncosted = costKeys(p.units), make([]int, len(p.units)), make([]uint64, len(p.units))
+	for _, w := range p.schedule.limits {
+		if w.grid != nil {
+			p.tolerance = w.grid.interval
+		}
+	}
+	if remote != nil {
+		p.remote = remote(p.wake)
+	}
+	return p, nil
+}
+
 func (cfg Config) validate() error {
 	var errs []error
-	if len(cfg.Limits) == 0 {
-		errs = append(errs, errors.New("pacer: Config.Limits is empty, must hold at least one Limit"))
+	if len(cfg.Limits) == 0 && cfg.MaxInFlight == 0 {
+		errs = append(errs, errors.New("pacer: Config.Limits is empty, must hold at least one Limit where MaxInFlight is 0"))
 	}
+	var units []string
 	for i, l := range cfg.Limits {
-		if l.Calls < 1 {
-			errs = append(errs, fmt.Errorf("pacer: Config.Limits[%d].Calls is %d, must be from 1 to %d", i, l.Calls, math.MaxInt))
-		}
-		if l.Period <= 0 {
-			errs = append(errs, fmt.Errorf("pacer: Config.Limits[%d].Period is %v, must be more than 0", i, l.Period))
+		errs = append(errs, l.problems(fmt.Sprintf("pacer: Config.Limits[%d].", i))...)
+		if l.Unit != "" && slices.Index(units, l.Unit) < 0 {
+			units = append(units, l.Unit)
 		}
 	}
-	if cfg.MaxWaiting < 0 {
-		errs = append(errs, fmt.Errorf("pacer: Config.MaxWaiting is %d, must be 0 (unbounded) or more", cfg.MaxWaiting))
+	if len(units) > maxUnits {
+		errs = append(errs, fmt.Errorf("pacer: Config.Limits counts in %d units, must be at most %d", len(units), maxUnits))
+	}
+	for _, f := range []struct {
+		name, zero string
+		negative   bool
+		value      any
+	}{
+		{"MaxInFlight", " (unbounded)", cfg.MaxInFlight < 0, cfg.MaxInFlight},
+		{"MaxWaiting", " (unbounded)", cfg.MaxWaiting < 0, cfg.MaxWaiting},
+		{"MaxWait", " (unbounded)", cfg.MaxWait < 0, cfg.MaxWait},
+		{"Margin", "", cfg.Margin < 0, cfg.Margin},
+	} {
+		if f.negative {
+			errs = append(errs, fmt.Errorf("pacer: Config.%s is %v, must be 0%s or more", f.name, f.value, f.zero))
+		}
 	}
 	return errors.Join(errs...)
 }

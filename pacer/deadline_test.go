@@ -3,6 +3,7 @@ package pacer_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,7 +76,7 @@ func TestDeadlineFailsFast(t *testing.T) {
 					t.Errorf("%v matches errors of another kind", one.err)
 				}
 				before.Rejected++
-				if after := p.Stats(); after != before {
+				if after := p.Stats(); !reflect.DeepEqual(after, before) {
 					t.Errorf("Stats after the refusal: %+v, want %+v", after, before)
 				}
 
@@ -219,5 +220,56 @@ func TestQueueIsUnboundedByDefault(t *testing.T) {
 				t.Fatalf("caller %d started at %v, want %v", i, at, want)
 			}
 		}
+	})
+}
+
+func TestMaxWaitRefusesAtOnceWhoseSlotComesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 2, Period: time.Second}}, MaxWait: 2 * time.Second})
+		c := newCallers(p)
+		c.arrive(6)                    // at 0 0 1 1 2 2
+		late := c.arriveAs(-time.Hour) // a place is no longer wait: those behind are refused when it is known
+		wantRefused(t, c.arrive(1)[0], 0, pacer.ErrMaxWait, 3*time.Second)
+		c.wantStarts(t, seconds(0, 0, 1, 2, 2, 1))
+		if late.err != nil {
+			t.Error(late.err)
+		}
+		wantRefused(t, c.calls[5], 2*time.Second, pacer.ErrMaxWait, time.Second)
+	})
+}
+
+func TestMaxWaitEndsTheWaitWhereTheFutureIsUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerWith(t, pacer.Config{MaxInFlight: 1, MaxWait: 2 * time.Second})
+		slotOf(t, p, t.Context())
+		began := time.Now()
+		_, head := acquires(p, t.Context())
+		time.Sleep(time.Second)
+		_, second := acquires(p, t.Context())
+		for i, err := range []func() error{head, second} {
+			time.Sleep(time.Until(began.Add(time.Duration(2+i)*time.Second - 1)))
+			synctest.Wait()
+			if err() != nil {
+				t.Errorf("refused before its time: %v", err())
+			}
+			time.Sleep(1)
+			synctest.Wait()
+			if refusal, ok := err().(*pacer.Error); !ok || refusal.ErrorType() != "pacing_max_wait" || refusal.Timeout() {
+				t.Errorf("got %v, want ErrMaxWait", err())
+			}
+		}
+	})
+}
+
+func TestPauseRefusesWhoWouldWaitLongerThanMaxWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Second}}, MaxWait: 5 * time.Second})
+		c := newCallers(p)
+		c.arrive(1)
+		waiting := c.arrive(3)
+		p.PauseUntil(c.begin.Add(4 * time.Second))
+		synctest.Wait()
+		wantRefused(t, waiting[2], 0, pacer.ErrMaxWait, 6*time.Second)
+		c.wantStarts(t, seconds(0, 4, 5))
 	})
 }

@@ -7,31 +7,54 @@ import (
 	"time"
 )
 
+// Reasons for a refusal; errors.Is tells which one an [*Error] has.
 var (
-	// ErrDeadline means that no slot comes before the context's deadline. What
-	// [Pacer.Wait] returns then matches [context.DeadlineExceeded] as well.
+	// ErrDeadline means that no slot comes before the context's deadline. What is
+	// returned then matches [context.DeadlineExceeded] as well.
 	ErrDeadline = errors.New("pacer: no slot before the context's deadline")
 
 	// ErrQueueFull means that Config.MaxWaiting callers wait already.
 	ErrQueueFull = errors.New("pacer: queue is full")
 
-	errNoLimits = errors.New("pacer: Pacer has no limits: it was not made by New, Burst or Drip")
+	// ErrMaxWait means that no slot comes within Config.MaxWait.
+	ErrMaxWait = errors.New("pacer: no slot within MaxWait")
+
+	// ErrTooCostly means that the call costs more than a limit ever allows.
+	ErrTooCostly = errors.New("pacer: too costly")
+
+	// ErrNotNow means that [Pacer.TryAcquire] found no slot. The error's Wait says
+	// when to ask again.
+	ErrNotNow = errors.New("pacer: no slot now")
 )
 
-// An Error is a refusal by [Pacer.Wait]: the caller did not start and no slot
-// was used. errors.Is tells which kind, [ErrDeadline] or [ErrQueueFull].
+var (
+	errNoLimits = errors.New("pacer: Pacer has no limits: it was not made by New, Burst or Drip")
+	errHolds    = errors.New("pacer: Wait cannot say when a request is over, which MaxInFlight needs to know: use Acquire")
+)
+
+// An Error is a refusal: the caller did not start and no slot was used. errors.Is tells
+// why: [ErrDeadline], [ErrQueueFull], [ErrMaxWait], [ErrTooCostly] or [ErrNotNow].
 type Error struct {
 	kind error
 	wait time.Duration
+
+	cost, limit int // ErrTooCostly
+	unit        string
 }
 
-// Error returns the kind of refusal and the predicted wait.
+// Error returns the reason, and the predicted wait or, of [ErrTooCostly], the cost and
+// the limit.
 func (e *Error) Error() string {
+	if e.kind == ErrTooCostly {
+		return fmt.Sprintf("%v (%d %s where the limit is %d)", e.kind, e.cost, e.unit, e.limit)
+	}
 	return fmt.Sprintf("%v (the wait would be %v)", e.kind, e.wait)
 }
 
-// Wait returns how long the caller would have had to wait for its slot, as
-// predicted when it was refused.
+// Wait returns how long the caller would have had to wait for its slot, as predicted
+// when it was refused. Where costs or flights decide it may be longer. Of [ErrNotNow] it
+// is never 0: where time alone does not tell, it is a millisecond. Of [ErrTooCostly] it
+// is the longest Duration.
 func (e *Error) Wait() time.Duration { return e.wait }
 
 // Is reports whether target is the kind of e. A refusal for the deadline's sake
@@ -47,12 +70,21 @@ func (e *Error) Timeout() bool { return e.kind == ErrDeadline }
 // would only be refused again. Package retrypolicy heeds it.
 func (e *Error) Retryable() bool { return false }
 
-// ErrorType returns a name for telemetry: "pacing_deadline" or "pacing_queue_full".
+// ErrorType returns a name for telemetry: "pacing_deadline", "pacing_queue_full",
+// "pacing_max_wait", "pacing_too_costly" or "pacing_not_now".
 func (e *Error) ErrorType() string {
-	if e.kind == ErrQueueFull {
+	switch e.kind {
+	case ErrQueueFull:
 		return "pacing_queue_full"
+	case ErrMaxWait:
+		return "pacing_max_wait"
+	case ErrTooCostly:
+		return "pacing_too_costly"
+	case ErrNotNow:
+		return "pacing_not_now"
+	default:
+		return "pacing_deadline"
 	}
-	return "pacing_deadline"
 }
 
 // canceled returns an error that matches both what ctx says and its cause.

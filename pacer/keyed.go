@@ -28,7 +28,7 @@ type KeyedConfig struct {
 // A Keyed holds a [Pacer] per key. It is safe for concurrent use.
 //
 // It forgets pacers to make room for new keys, but only idle ones: nobody waits,
-// no pause is pending, and every start is older than the longest Period. So
+// nothing is in flight, no pause is pending, and no start counts in any limit any more. So
 // forgetting never admits a start that remembering would have refused. Whoever
 // still holds a forgotten pacer is served by the key's current one.
 //
@@ -201,8 +201,8 @@ func (p *Pacer) takeOver(other *Pacer) {
 	for i := first; i < all.len; i++ {
 		starts = append(starts, all.at(i)-now)
 	}
-	complete := first > 0 || other.granted == uint64(all.len)
-	resumes := other.schedule.resumes
+	complete := first > 0 || other.schedule.calls > 0 && !other.schedule.forgot
+	newest, resumes := other.schedule.last, other.schedule.resumes
 	other.mu.Unlock()
 
 	p.mu.Lock()
@@ -211,20 +211,22 @@ func (p *Pacer) takeOver(other *Pacer) {
 	for i := range starts {
 		starts[i] += ownNow
 	}
-	p.schedule.takeOver(starts, complete)
+	if newest != longAgo {
+		p.schedule.takeOver(starts, complete, newest-now+ownNow)
+	}
 	if resumes > now {
-		p.schedule.pause(add(ownNow, resumes-now))
+		p.schedule.Pause(add(ownNow, resumes-now))
 	}
 }
 
-// busyFor needs p.mu. Someone who waits may give up at any time, so a pacer with
-// a queue is busy for an instant at least, and no longer for sure.
+// busyFor needs p.mu. Someone who waits may give up at any time and a flight may end, so
+// with either a pacer is busy for an instant at least, and no longer for sure.
 func (p *Pacer) busyFor() time.Duration {
 	now := p.clock.Now()
 	if until := p.schedule.busyUntil(); until > now {
 		return until - now
 	}
-	if p.queue.len > 0 {
+	if p.queue.len > 0 || p.flights.len > 0 {
 		return 1
 	}
 	return 0

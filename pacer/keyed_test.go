@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -266,7 +267,7 @@ func TestKeyedForwardsAForgottenPacer(t *testing.T) {
 		{"Stats", func(kept, current *pacer.Pacer) error {
 			current.Allow()
 			current.Allow()
-			if got, want := kept.Stats(), current.Stats(); got != want || got.Granted != 1 || got.Rejected != 1 {
+			if got, want := kept.Stats(), current.Stats(); !reflect.DeepEqual(got, want) || got.Granted != 1 || got.Rejected != 1 {
 				return fmt.Errorf("Stats %+v, want those of the current one, %+v", got, want)
 			}
 			return nil

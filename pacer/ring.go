@@ -1,21 +1,24 @@
 package pacer
 
-import "time"
-
-// A ring is a queue of times that grows as needed. Its zero value is empty.
-type ring struct {
-	buf   []time.Duration // its length is a power of two, or zero
+// A ring is a queue that grows as needed. Its zero value is empty.
+type ring[T any] struct {
+	buf   []T // its length is a power of two, or zero
 	first int
 	len   int
 }
 
-func (r *ring) at(i int) time.Duration { return r.buf[(r.first+i)&(len(r.buf)-1)] }
+func (r *ring[T]) at(i int) T { return r.buf[(r.first+i)&(len(r.buf)-1)] }
 
-func (r *ring) full() bool { return r.len == len(r.buf) }
+// ref returns the place of element i; it holds until the next push.
+func (r *ring[T]) ref(i int) *T { return &r.buf[(r.first+i)&(len(r.buf)-1)] }
 
-func (r *ring) pushBack(t time.Duration) {
+func (r *ring[T]) last() *T { return r.ref(r.len - 1) }
+
+func (r *ring[T]) full() bool { return r.len == len(r.buf) }
+
+func (r *ring[T]) pushBack(t T) {
 	if r.full() {
-		buf := make([]time.Duration, max(8, 2*len(r.buf)))
+		buf := make([]T, max(8, 2*len(r.buf)))
 		n := copy(buf, r.buf[r.first:])
 		copy(buf[n:], r.buf[:r.first])
 		r.buf, r.first = buf, 0
@@ -24,11 +27,20 @@ func (r *ring) pushBack(t time.Duration) {
 	r.len++
 }
 
-func (r *ring) popFront() time.Duration {
+func (r *ring[T]) popFront() T {
 	t := r.buf[r.first]
 	r.first = (r.first + 1) & (len(r.buf) - 1)
 	r.len--
 	return t
 }
 
-func (r *ring) clear() { r.first, r.len = 0, 0 }
+// remove takes element i out. It moves those behind it, so what is near the back is
+// removed fast.
+func (r *ring[T]) remove(i int) {
+	for ; i < r.len-1; i++ {
+		*r.ref(i) = r.at(i + 1)
+	}
+	r.len--
+}
+
+func (r *ring[T]) clear() { r.first, r.len = 0, 0 }

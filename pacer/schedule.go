@@ -1,207 +1,191 @@
 package pacer
 
 import (
-	"math"
+	"slices"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
 )
 
-const (
-	longAgo = time.Duration(math.MinInt64) // before every reading of the clock
-	forever = time.Duration(math.MaxInt64) // after every reading of the clock
-
-	// stall is how late a start may be before the plan is drawn up anew. Until
-	// then the plan is a little early, which errs on the side of waiting.
-	stall = 10 * time.Millisecond
-)
-
-// A schedule knows when the next start is due. It remembers the last starts,
-// as many as the largest Limit counts; each Limit looks back by its own Calls,
-// and its next start is due when that one is a Period old.
+// A schedule knows when the next start is due and remembers what starts cost, for all
+// limits of a Config. It is the gate of a Pacer whose limits are its own.
 //
-// It also plans: which starts those in the queue will get if all of them stay.
-// Slots belong to places in the queue, not to callers, so the plan holds when
-// someone leaves: whoever stood behind moves up.
-//
-// Times are readings of the Pacer's clock. A schedule is guarded by Pacer.mu.
+// Windows come first and by themselves, since most pacers have nothing else and none
+// should pay for what it does not use. A schedule is guarded by Pacer.mu.
 type schedule struct {
-	limits  []limit
-	calls   int           // the largest Calls
-	period  time.Duration // the longest Period
-	starts  ring          // the last starts, oldest first
-	plan    ring          // the starts to come, for the head of the queue first; filled on demand
+	windows
+	rules   []rule
+	plan    plan
 	resumes time.Duration // no start before: the end of the pause
+	last    time.Duration // the newest start, or longAgo
 }
 
-type limit struct {
-	calls    int
-	period   time.Duration
-	even     bool
-	interval time.Duration // even: between two slots of the grid
-	slot     time.Duration // even: the grid's next slot after the last start
-	planned  time.Duration // even: the grid's next slot after the last planned start
+// A rule is a limit on what starts cost in one unit, among them buckets of starts, where
+// each costs 1.
+type rule struct {
+	unit int // in Pacer.units; 0 is starts
+	most int // what one start may cost
+	meter
 }
 
-func newSchedule(limits []Limit) schedule {
-	s := schedule{resumes: longAgo}
+// A meter remembers what starts cost, as long as it matters.
+type meter interface {
+	// due returns when there is room for a start of this cost; it may lie in the past. A
+	// start that costs nothing needs no room, though there be less than none.
+	due(cost int) time.Duration
+
+	// charge records a cost at now, whether there is room for it or not.
+	charge(now time.Duration, cost int)
+
+	// settle makes what was charged at a time less, and reports whether it still counted.
+	settle(now, at time.Duration, less int) bool
+
+	// bound returns a moment before which nobody starts, from a time on, who has so
+	// much ahead: everything ahead is a liquid that flows into each bit of room.
+	bound(from time.Duration, ahead, cost int) time.Duration
+
+	// busyUntil returns from when on nothing that was charged matters.
+	busyUntil() time.Duration
+
+	// used returns what counts at now, and what is left.
+	used(now time.Duration) (used, left int)
+
+	// memory returns for how long a start may matter.
+	memory() time.Duration
+}
+
+var _ gate.Gate = (*schedule)(nil)
+
+// oneStart is what a start costs where nothing but starts is counted.
+var oneStart = []int{1}
+
+// newSchedule returns a schedule for limits and the units that they count in, starts
+// first.
+func newSchedule(limits []Limit, margin time.Duration) (schedule, []string) {
+	s := schedule{resumes: longAgo, last: longAgo}
+	units := []string{""}
 	for _, l := range limits {
-		s.limits = append(s.limits, limit{
-			calls:    l.Calls,
-			period:   l.Period,
-			even:     l.Even,
-			interval: l.Period / time.Duration(l.Calls),
-			slot:     longAgo,
-		})
-		s.calls = max(s.calls, l.Calls)
-		s.period = max(s.period, l.Period)
+		unit := slices.Index(units, l.Unit)
+		if unit < 0 {
+			unit = len(units)
+			units = append(units, l.Unit)
+		}
+		switch {
+		case l.Bucket > 0:
+			s.rules = append(s.rules, rule{unit, l.Bucket, newBucket(l.Bucket, max(l.Calls, l.Cost), l.Period)})
+		case l.Cost > 0:
+			s.rules = append(s.rules, rule{unit, l.Cost, newCostWindow(l.Cost, add(l.Period, margin))})
+		default:
+			s.windows.add(l, margin)
+		}
 	}
-	return s
+	return s, units
 }
 
-// due returns when the next start may happen; it may lie in the past.
-func (s *schedule) due() time.Duration {
-	due := s.resumes
-	for i := range s.limits {
-		l := &s.limits[i]
-		due = max(due, s.windowOpens(l, 0), l.slotOr(l.slot))
+// Ask implements [gate.Gate].
+func (s *schedule) Ask(now time.Duration, costs []int) gate.Answer {
+	due := s.due(costs)
+	if due <= now {
+		s.start(now, costs)
+	}
+	return gate.Answer{At: due}
+}
+
+// due returns when a start of these costs may happen; it may lie in the past.
+func (s *schedule) due(costs []int) time.Duration {
+	due := max(s.resumes, s.windows.due())
+	for _, r := range s.rules {
+		due = max(due, r.due(costs[r.unit]))
 	}
 	return due
 }
 
 // start records a start at now, which must not be before due.
-func (s *schedule) start(now time.Duration) {
-	for i := range s.limits {
-		if l := &s.limits[i]; l.even {
-			l.slot = l.slotAfter(now, max(l.slot, s.windowOpens(l, 0)))
-		}
+func (s *schedule) start(now time.Duration, costs []int) {
+	s.windows.start(now)
+	for _, r := range s.rules {
+		r.charge(now, costs[r.unit])
 	}
-	if s.starts.len == s.calls {
-		s.starts.popFront()
-	}
-	if s.starts.full() {
-		for s.starts.len > 0 && add(s.starts.at(0), s.period) <= now {
-			s.starts.popFront() // no window reaches back to it: better than growing
-		}
-	}
-	s.starts.pushBack(now)
-	if s.plan.len > 0 && now-s.plan.popFront() >= stall {
-		s.plan.clear()
-	}
+	s.last = now
+	s.plan.started(now)
 }
 
-// takeOver records starts, oldest first, that another schedule allowed. If they are
-// not complete, the missing ones are no later than the first. A limit that needs a
-// missing one is paused until that cannot be in its window any more; so is every
-// limit until none of them is, if s has starts of its own to put them between.
-func (s *schedule) takeOver(starts []time.Duration, complete bool) {
-	n := len(starts)
-	if n == 0 {
-		return
+// takeOver records starts, oldest first, that another schedule allowed, the newest of them
+// at a time. What they cost is not known to the rules, which pause as if each could have
+// been any.
+func (s *schedule) takeOver(starts []time.Duration, complete bool, newest time.Duration) {
+	for _, r := range s.rules {
+		s.Pause(add(newest, r.memory()))
 	}
-	shared := s.starts.len > 0
-	for i := range s.limits {
-		l := &s.limits[i]
-		if l.even {
-			l.slot = max(l.slot, add(starts[n-1], l.interval))
-		}
-		switch {
-		case shared:
-			s.pause(add(starts[n-1], l.period))
-		case n < l.calls && !complete:
-			s.pause(add(starts[0], l.period))
-		}
-	}
-	if shared {
-		return
-	}
-	for _, t := range starts {
-		s.starts.pushBack(t)
-	}
+	s.Pause(s.windows.takeOver(starts, complete, newest))
+	s.last = max(s.last, newest)
 }
 
-// planned returns when the caller with n others ahead of it will start.
-func (s *schedule) planned(n int, now time.Duration) time.Duration {
-	for s.plan.len <= n {
-		s.planNext(now)
+// Charge implements [gate.Gate].
+func (s *schedule) Charge(now time.Duration, unit, cost int) {
+	if unit == 0 {
+		s.windows.charge(now, cost)
 	}
-	return max(now, s.plan.at(n))
-}
-
-func (s *schedule) planNext(now time.Duration) {
-	at := max(now, s.resumes)
-	for i := range s.limits {
-		l := &s.limits[i]
-		if s.plan.len == 0 {
-			l.planned = l.slot
-		}
-		at = max(at, s.windowOpens(l, s.plan.len), l.slotOr(l.planned))
-	}
-	for i := range s.limits {
-		if l := &s.limits[i]; l.even {
-			l.planned = l.slotAfter(at, max(l.planned, s.windowOpens(l, s.plan.len)))
+	for _, r := range s.rules {
+		if r.unit == unit {
+			r.charge(now, cost)
 		}
 	}
-	s.plan.pushBack(at)
+	s.plan.clear()
 }
 
-// pause lets no start happen before t. It never shortens an earlier pause, and
-// reports whether it changed anything.
-func (s *schedule) pause(t time.Duration) bool {
-	if t <= s.resumes {
+// Settle implements [gate.Gate].
+func (s *schedule) Settle(now, at time.Duration, unit, from, to int) bool {
+	remembered := unit == 0 && s.windows.settle(now, at, from, to)
+	for _, r := range s.rules {
+		if r.unit == unit && r.settle(now, at, from-to) {
+			remembered = true
+		}
+	}
+	s.plan.clear()
+	return remembered
+}
+
+// Pause implements [gate.Gate]. It never shortens an earlier pause.
+func (s *schedule) Pause(until time.Duration) bool {
+	if until <= s.resumes {
 		return false
 	}
-	s.resumes = t
+	s.resumes = until
 	s.plan.clear()
 	return true
 }
 
-// busyUntil returns when the last start leaves every window and the pause is
-// over: from then on a schedule without starts would decide the same.
+// Bound implements [gate.Gate].
+func (s *schedule) Bound(now time.Duration, ahead, costs []int) time.Duration {
+	from := max(now, s.resumes)
+	at := s.windows.bound(from, ahead[0])
+	for _, r := range s.rules {
+		at = max(at, r.bound(from, ahead[r.unit], costs[r.unit]))
+	}
+	return at
+}
+
+// counts reports whether any limit counts in a unit.
+func (s *schedule) counts(unit int) bool {
+	return unit == 0 && s.calls > 0 || slices.ContainsFunc(s.rules, func(r rule) bool { return r.unit == unit })
+}
+
+// busyUntil returns when the last start matters no more and the pause is over: from then
+// on a schedule without starts would decide the same.
 func (s *schedule) busyUntil() time.Duration {
-	until := s.resumes
-	if n := s.starts.len; n > 0 {
-		until = max(until, add(s.starts.at(n-1), s.period))
+	until := max(s.resumes, s.windows.busyUntil())
+	for _, r := range s.rules {
+		until = max(until, r.busyUntil())
 	}
 	return until
 }
 
-// windowOpens returns when l's window has room for one more start after those
-// that happened and the first n planned.
-func (s *schedule) windowOpens(l *limit, n int) time.Duration {
-	i := s.starts.len + n - l.calls
-	switch {
-	case i < 0:
-		return longAgo
-	case i < s.starts.len:
-		return add(s.starts.at(i), l.period)
-	default:
-		return add(s.plan.at(i-s.starts.len), l.period)
+// memory returns for how long a start may matter.
+func (s *schedule) memory() time.Duration {
+	longest := s.period
+	for _, r := range s.rules {
+		longest = max(longest, r.memory())
 	}
-}
-
-func (l *limit) slotOr(slot time.Duration) time.Duration {
-	if l.even {
-		return slot
-	}
-	return longAgo
-}
-
-// slotAfter returns the slot that follows a start at now which was due at slot.
-//
-// A start that came late by less than an interval leaves the grid where it was,
-// or lateness would add up and the rate would creep. A later one, after idling or
-// on a stalled machine, is where the grid begins anew: slots that were missed
-// are never made up for in a bunch.
-func (l *limit) slotAfter(now, slot time.Duration) time.Duration {
-	if now >= add(slot, l.interval) {
-		slot = now
-	}
-	return add(slot, l.interval)
-}
-
-// add returns t + d without overflow; d must not be negative.
-func add(t, d time.Duration) time.Duration {
-	if t > forever-d {
-		return forever
-	}
-	return t + d
+	return longest
 }

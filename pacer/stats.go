@@ -1,20 +1,50 @@
 package pacer
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Stats is what a Pacer did so far and what it is doing.
 type Stats struct {
-	Granted  uint64 // starts, by Wait and by Allow
-	Rejected uint64 // calls turned away: ErrDeadline, ErrQueueFull, and Allow answering false
-	Canceled uint64 // calls of Wait whose context was dead or died while waiting
+	Granted  uint64 // starts, those whose slot was canceled taken off again
+	Rejected uint64 // calls turned away by an Error, and Allow answering false
+	Canceled uint64 // calls whose context was dead or died while waiting
 	Waiting  int    // callers in the queue now
+
+	// InFlight is how many slots are not Done, and OldestInFlight when the oldest of
+	// them started: one that lies too far back was forgotten. They are zero where
+	// Config.MaxInFlight is not set, since nobody counts there.
+	InFlight       int
+	OldestInFlight time.Time
 
 	// PausedUntil is the end of the current pause; zero if there is none.
 	PausedUntil time.Time
 
 	// Next is when the next start may happen: the moment of the call to Stats,
-	// or later if a limit or a pause says so. It is for whoever waits longest.
+	// or later if a limit or a pause says so. It is for whoever waits longest, and for
+	// a start that costs 1 if nobody does. When a flight ends is not known to it.
 	Next time.Time
+
+	// Predicted is when a caller would start who came now and whose call costs 1. Where
+	// costs or flights decide it may be later.
+	Predicted time.Time
+
+	// Late is how many starts came more than a millisecond, or an even limit's
+	// interval, after their slot: a sign of too little CPU.
+	Late uint64
+
+	// Limits is how each of Config.Limits stands, in their order.
+	Limits []LimitStats
+}
+
+// LimitStats is how one limit stands.
+type LimitStats struct {
+	Limit    Limit
+	Used     int       // starts or cost in the window that ends now, or drawn from the bucket; may be more than the limit after a Settle
+	Left     int       // what may still start or be spent now
+	Uncosted uint64    // starts so far that named no cost in the limit's Unit, and so cost 1
+	Next     time.Time // when this limit has room for a start that costs 1: the moment of the call, or later
 }
 
 // Stats returns a consistent picture of the pacer. Times far beyond the range
@@ -27,15 +57,55 @@ func (p *Pacer) Stats() Stats {
 	}
 	defer p.mu.Unlock()
 	wall, now := time.Now(), p.clock.Now()
+	when := func(at time.Duration) time.Time { return wall.Add(max(now, at) - now) }
 	stats := Stats{
 		Granted:  p.granted,
 		Rejected: p.rejected,
 		Canceled: p.canceled,
 		Waiting:  p.queue.len,
-		Next:     wall.Add(max(now, p.schedule.due()) - now),
+		InFlight: p.flights.len,
+		Late:     p.late,
+	}
+	if p.sleeper == nil {
+		return stats
+	}
+	if at, ok := p.flights.began(); ok {
+		stats.OldestInFlight = wall.Add(at - now)
 	}
 	if p.schedule.resumes > now {
-		stats.PausedUntil = wall.Add(p.schedule.resumes - now)
+		stats.PausedUntil = when(p.schedule.resumes)
 	}
+	one := new(Slot)
+	one.estimate(context.Background(), p.keys)
+	head := one
+	if p.queue.head != nil {
+		head = p.queue.head.slot
+	}
+	stats.Next = when(p.schedule.due(head.cost()))
+	stats.Predicted = when(p.predict(&waiter{slot: one, arrived: now}, now))
+	stats.Limits = p.limitStats(now, when)
 	return stats
+}
+
+// limitStats needs p.mu.
+func (p *Pacer) limitStats(now time.Duration, when func(time.Duration) time.Time) []LimitStats {
+	all := make([]LimitStats, len(p.limits))
+	windows, rules := p.schedule.limits, p.schedule.rules
+	for i, l := range p.limits {
+		all[i].Limit = l
+		if l.Cost == 0 && l.Bucket == 0 {
+			w := &windows[0]
+			windows = windows[1:]
+			all[i].Used = p.schedule.used(w, now)
+			all[i].Left = max(0, w.calls-all[i].Used)
+			all[i].Next = when(p.schedule.dueIn(w))
+			continue
+		}
+		r := rules[0]
+		rules = rules[1:]
+		all[i].Used, all[i].Left = r.used(now)
+		all[i].Uncosted = p.uncosted[r.unit]
+		all[i].Next = when(r.due(1))
+	}
+	return all
 }

@@ -1,6 +1,7 @@
 package pacer_test
 
 import (
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,7 +9,8 @@ import (
 	"github.com/pacedhttp/pacedhttp/pacer"
 )
 
-// wantStats compares everything but the times' representation.
+// wantStats compares everything but the times' representation, and what is told of each
+// limit and predicted only if it is wanted.
 func wantStats(t *testing.T, p *pacer.Pacer, want pacer.Stats) {
 	t.Helper()
 	got := p.Stats()
@@ -16,7 +18,10 @@ func wantStats(t *testing.T, p *pacer.Pacer, want pacer.Stats) {
 		t.Errorf("Stats: next %v, paused until %v, want %v and %v", got.Next, got.PausedUntil, want.Next, want.PausedUntil)
 	}
 	got.Next, got.PausedUntil = want.Next, want.PausedUntil
-	if got != want {
+	if want.Limits == nil {
+		got.Limits, got.Predicted = nil, want.Predicted
+	}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Stats: %+v, want %+v", got, want)
 	}
 }
@@ -79,6 +84,107 @@ func TestZeroPacerRefusesEverything(t *testing.T) {
 		}
 		if got := p.Stats(); got.Granted != 0 || got.Waiting != 0 {
 			t.Errorf("Stats: %+v, want none granted, none waiting", got)
+		}
+	})
+}
+
+func TestStatsTellOfEachLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := []pacer.Limit{
+			{Calls: 3, Period: 10 * time.Second},
+			tokenLimit(100),
+			{Calls: 2, Period: 10 * time.Second, Even: true},
+			{Cost: 2, Unit: tokens, Period: time.Second, Bucket: 90},
+		}
+		p := pacerWith(t, pacer.Config{Limits: limits, Margin: time.Second})
+		began := time.Now()
+		after := func(d time.Duration) time.Time { return began.Add(d) }
+		slotOf(t, p, costing(t, 70))
+		time.Sleep(6 * time.Second)
+		slotOf(t, p, costing(t, 30))
+		time.Sleep(time.Second)
+		now := after(7 * time.Second)
+		want := []pacer.LimitStats{
+			{Limit: limits[0], Used: 2, Left: 1, Next: now},
+			{Limit: limits[1], Used: 100, Left: 0, Next: after(61 * time.Second)},
+			{Limit: limits[2], Used: 2, Left: 0, Next: after(11 * time.Second)},
+			{Limit: limits[3], Used: 86, Left: 4, Next: now}, // 70 - 12 + 30 - 2
+		}
+		got := p.Stats()
+		for i := range want {
+			if !got.Limits[i].Next.Equal(want[i].Next) {
+				t.Errorf("%v: next at %v, want %v", limits[i], got.Limits[i].Next, want[i].Next)
+			}
+			got.Limits[i].Next = want[i].Next
+			if got.Limits[i] != want[i] {
+				t.Errorf("%+v, want %+v", got.Limits[i], want[i])
+			}
+		}
+		c := newCallers(p)
+		c.arriveWith(costing(t, 80))
+		got = p.Stats()
+		if want := after(67 * time.Second); !got.Next.Equal(want) { // for the head: when the 30 have left as well
+			t.Errorf("Next %v, want %v", got.Next, want)
+		}
+		if want := after(67 * time.Second); !got.Predicted.Equal(want) { // with it: 81 fit
+			t.Errorf("Predicted %v, want %v", got.Predicted.Sub(began), want.Sub(began))
+		}
+		c.leave(c.calls[0])
+	})
+}
+
+func TestMarginIsAddedToEveryPeriodOfAWindow(t *testing.T) {
+	for _, limit := range []pacer.Limit{
+		{Calls: 1, Period: 9 * time.Second},
+		{Calls: 2, Period: 19 * time.Second, Even: true},
+		{Cost: 1, Unit: tokens, Period: 9 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCallers(pacerWith(t, pacer.Config{Limits: []pacer.Limit{limit}, Margin: time.Second}))
+			c.arrive(3)
+			c.wantStarts(t, seconds(0, 10, 20))
+		})
+	}
+}
+
+// A start is late if it comes a millisecond after its slot, or where starts are spaced a
+// whole interval.
+func TestStatsCountLateStarts(t *testing.T) {
+	for _, test := range []struct {
+		limit pacer.Limit
+		late  uint64
+	}{
+		{pacer.Limit{Calls: 1, Period: 100 * time.Millisecond}, 1},
+		{pacer.Limit{Calls: 1, Period: 100 * time.Millisecond, Even: true}, 0},
+		{pacer.Limit{Calls: 30, Period: 30 * time.Millisecond, Even: true}, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCallers(pacerOf(t, test.limit))
+			c.arrive(1)
+			c.wg.Go(func() { c.pacer.Wait(&lateContext{Context: t.Context()}) }) // 5 ms after its slot
+			synctest.Wait()
+			c.starts()
+			time.Sleep(200 * time.Millisecond)
+			if got := c.pacer.Stats(); got.Late != test.late || got.Granted != 2 {
+				t.Errorf("%v: %d late of %d, want %d of 2", test.limit, got.Late, got.Granted, test.late)
+			}
+		})
+	}
+}
+
+// What is used of a bucket is rounded up and what is left down: of a part of a start
+// nobody has anything.
+func TestStatsOfABucketNeverPromiseTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerOf(t, pacer.Limit{Calls: 1, Period: time.Second, Bucket: 5})
+		start(t, p)
+		time.Sleep(500 * time.Millisecond)
+		if got := p.Stats().Limits[0]; got.Used != 1 || got.Left != 4 {
+			t.Errorf("%d used, %d left, want 1 and 4: half a start has flowed back", got.Used, got.Left)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if got := p.Stats().Limits[0]; got.Used != 0 || got.Left != 5 {
+			t.Errorf("%d used, %d left, want 0 and 5", got.Used, got.Left)
 		}
 	})
 }

@@ -100,6 +100,12 @@ func (cfg Config) validate(rdb redis.UniversalClient, key string) error {
 		if l.Period <= 0 || l.Period > maxPeriod {
 			invalid("Config.Limits[%d].Period is %v, must be more than 0 and at most %v", i, l.Period, maxPeriod)
 		}
+		if l.Cost != 0 || l.Unit != "" {
+			invalid("Config.Limits[%d] is %q, must be on Calls alone", i, l)
+		}
+		if l.Bucket != 0 {
+			invalid("Config.Limits[%d].Bucket is %d, must be 0", i, l.Bucket)
+		}
 	}
 	if cfg.Timeout < 0 {
 		invalid("Config.Timeout is %v, must be 0 (%v) or more", cfg.Timeout, defaultTimeout)

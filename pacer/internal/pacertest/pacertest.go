@@ -22,8 +22,11 @@ type Pacer interface {
 // A Limit converts to a pacer.Limit.
 type Limit struct {
 	Calls  int
+	Cost   int
+	Unit   string
 	Period time.Duration
 	Even   bool
+	Bucket int
 }
 
 // A Subject is one kind of pacer.

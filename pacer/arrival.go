@@ -1,0 +1,31 @@
+package pacer
+
+import (
+	"context"
+	"time"
+)
+
+// WithArrival returns a context whose callers get the place in the queue of one who came
+// at t: before all that came later. So a retry keeps its call's place. A t that is still
+// to come is now.
+//
+// It is for the context of one call. It neither makes room for a start nor lengthens
+// Config.MaxWait, which counts from when the caller really came.
+func WithArrival(ctx context.Context, t time.Time) context.Context {
+	return context.WithValue(ctx, arrivalKey{}, t)
+}
+
+type arrivalKey struct{}
+
+// arrival returns when the caller with ctx came, on a clock that reads now.
+func arrival(ctx context.Context, now time.Duration) time.Duration {
+	t, ok := ctx.Value(arrivalKey{}).(time.Time)
+	if !ok {
+		return now
+	}
+	ago := max(0, time.Since(t))
+	if now < longAgo+ago {
+		return longAgo
+	}
+	return now - ago
+}

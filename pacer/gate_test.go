@@ -1,0 +1,98 @@
+package pacer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
+)
+
+// A distant gate answers after a round trip, as one beyond the process does.
+type distant struct {
+	schedule
+	trip  time.Duration
+	wake  func()
+	known atomic.Int64 // answers are good until then
+	asked []int        // costs of the last question
+}
+
+func (d *distant) Ask(now time.Duration, costs []int) gate.Answer {
+	d.asked = slices.Clone(costs)
+	if int64(now) < d.known.Load() {
+		return d.schedule.Ask(now, costs)
+	}
+	time.AfterFunc(d.trip, func() {
+		d.known.Store(int64(now + 2*d.trip))
+		d.wake()
+	})
+	return gate.Answer{At: now + time.Hour, Again: true}
+}
+
+func behind(t *testing.T, cfg Config) (*Pacer, *distant) {
+	t.Helper()
+	d := &distant{trip: 10 * time.Millisecond}
+	d.schedule, _ = newSchedule(cfg.Limits, 0)
+	p, err := newPacer(cfg, func(wake func()) gate.Gate { d.wake = wake; return d })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, d
+}
+
+func TestAGateBeyondTheProcessIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, d := behind(t, Config{Limits: []Limit{{Cost: 10, Unit: "tokens", Period: time.Second}}, MaxInFlight: 3})
+		began := time.Now()
+		first, err := p.Acquire(WithCost(t.Context(), "tokens", 7))
+		if err != nil || time.Since(began) != d.trip || !slices.Equal(d.asked, []int{1, 7}) {
+			t.Fatalf("Acquire: %v after %v for %v, want a slot after %v for 1 start and 7 tokens", err, time.Since(began), d.asked, d.trip)
+		}
+		time.Sleep(time.Second / 2)
+		next := make(chan error)
+		go func() {
+			_, err := p.Acquire(WithCost(t.Context(), "tokens", 5))
+			next <- err
+		}()
+		synctest.Wait()
+		first.Settle("tokens", 5) // by way of the gate
+		if err := <-next; err != nil || time.Since(began) != time.Second/2+2*d.trip {
+			t.Errorf("Acquire: %v after %v, want a slot a round trip later", err, time.Since(began))
+		}
+		first.Cancel()
+		if got, _ := d.rules[0].used(p.clock.Now()); got != 5 {
+			t.Errorf("the gate counts %d tokens, want 5", got)
+		}
+		p.PauseUntil(time.Now().Add(time.Hour))
+		if d.resumes == longAgo {
+			t.Error("the gate knows nothing of the pause")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := acquire(p, ctx); !errors.Is(err, ErrDeadline) {
+			t.Errorf("got %v, want a refusal by the gate's bound", err)
+		}
+	})
+}
+
+func acquire(p *Pacer, ctx context.Context) error {
+	_, err := p.Acquire(ctx)
+	return err
+}
+
+// What a gate has not made up its mind about refuses nobody, until MaxWait is over.
+func TestAnUnknownFutureRefusesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, d := behind(t, Config{Limits: []Limit{{Calls: 1, Period: time.Second}}, MaxWait: time.Minute})
+		d.trip = 2 * time.Hour
+		began := time.Now()
+		if err := p.Wait(t.Context()); !errors.Is(err, ErrMaxWait) || time.Since(began) != time.Minute {
+			t.Errorf("Wait: %v after %v, want ErrMaxWait after a minute", err, time.Since(began))
+		}
+		time.Sleep(3 * time.Hour)
+	})
+}

@@ -1,0 +1,56 @@
+package pacer
+
+import "time"
+
+// All of this needs p.mu.
+
+// predict returns when w, who need not have joined, will start, or a moment before which
+// it will not where costs or flights make the future unknown.
+func (p *Pacer) predict(w *waiter, now time.Duration) time.Duration {
+	p.queue.ahead(w, p.ahead)
+	return p.predictBehind(p.ahead, w.slot, now)
+}
+
+// predictBehind is predict for one who has so much ahead.
+func (p *Pacer) predictBehind(ahead []int, s *Slot, now time.Duration) time.Duration {
+	if p.remote == nil && len(p.schedule.rules) == 0 && p.flights.max == 0 {
+		return p.schedule.planned(ahead[0], now)
+	}
+	return p.gate().Bound(now, ahead, s.cost())
+}
+
+// soonest returns a moment before which nobody starts, though nobody is ahead.
+func (p *Pacer) soonest(s *Slot, now time.Duration) time.Duration {
+	clear(p.ahead)
+	return p.gate().Bound(now, p.ahead, s.cost())
+}
+
+// moves reports whether the head is about to start, so that those behind it may still
+// start in time though their time is up.
+func (p *Pacer) moves(now time.Duration) bool {
+	return p.remote == nil && !p.flights.full() && p.schedule.due(p.queue.head.slot.cost()) <= now
+}
+
+// refuseTooLate refuses those who wait and now would start too late.
+func (p *Pacer) refuseTooLate(now time.Duration) {
+	var late []*waiter
+	staying := 0
+	clear(p.ahead)
+	p.queue.each(func(w *waiter) {
+		if w.deadline != forever || w.latest != forever {
+			at := p.predictBehind(p.ahead, w.slot, now)
+			if kind := w.misses(at); kind != nil {
+				w.refused = p.refuse(kind, at-now)
+				late = append(late, w)
+				return
+			}
+		}
+		staying++
+		w.slot.addTo(p.ahead)
+		p.ahead[0] = staying
+	})
+	for _, w := range late {
+		p.leave(w)
+		w.notify()
+	}
+}

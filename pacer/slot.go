@@ -1,0 +1,198 @@
+package pacer
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/quota"
+)
+
+// A Slot is a start that [Pacer.Acquire] or [Pacer.TryAcquire] granted. Whoever holds it
+// may say how the request went, what it really cost, and when it was over:
+//
+//	slot, err := p.Acquire(ctx)
+//	defer slot.Done()
+//	if err != nil {
+//		return err
+//	}
+//
+// Nothing of this must be said, but where Config.MaxInFlight is set a slot that is never
+// Done is lost to all others; Stats.OldestInFlight shows it.
+//
+// Methods on a nil or zero *Slot do nothing, so that Done may be deferred before the
+// error is looked at. They are safe for concurrent use.
+type Slot struct {
+	pacer *Pacer
+	at    time.Duration // the start
+
+	// Guarded by the pacer's mu.
+	costs    []int    // what it costs now, by unit; nil until the start where only starts are counted
+	few      [2]int   // costs, where there are no more units
+	further  []charge // what it was settled to beyond its first costs, oldest first
+	uncosted uint32   // a bit for each unit that the caller did not know the cost in
+	ended    bool     // by Done or Cancel
+	canceled bool
+
+	inFlight     bool
+	older, newer *Slot // in flight
+}
+
+// A charge is a cost that counts from a moment after the start.
+type charge struct {
+	at         time.Duration
+	unit, cost int
+}
+
+// An Outcome is how a request went. The zero Outcome says that it worked.
+type Outcome struct {
+	Failed    bool          // the service did not do its work
+	Throttled bool          // it refused for its quota's sake; wins over Failed
+	Delay     time.Duration // that it asked for; 0 means that it said nothing
+	Quotas    []quota.State // what it said is left
+}
+
+// Report says how the request went, as soon as that is known: for HTTP when the headers
+// are here. One that was Throttled with a Delay pauses the pacer for so long, as
+// [Pacer.PauseUntil] does. Any other Outcome changes nothing, and nothing is meant by a
+// slot without a report.
+//
+// Report returns the end of the pause if it began or lengthened one, and the zero Time
+// otherwise. A slot that was canceled reports nothing.
+func (s *Slot) Report(o Outcome) (pausedUntil time.Time) {
+	if s == nil || s.pacer == nil || !o.Throttled || o.Delay <= 0 {
+		return time.Time{}
+	}
+	s.pacer.mu.Lock()
+	canceled := s.canceled
+	s.pacer.mu.Unlock()
+	until := time.Now().Add(o.Delay)
+	if canceled || !s.pacer.pause(until) {
+		return time.Time{}
+	}
+	return until
+}
+
+// Settle says what the start really cost in a unit; "" counts as how many starts it
+// counts. It may be called before and after Done, and again.
+//
+// To settle to less makes room in the start's own place in time, as if it had never cost
+// more. To settle to more counts the excess from now; settled to less again, what was
+// charged last goes first. The cost may be more than the limit: then others wait until
+// it has left. Further starts are not spaced by an even limit, and beyond 1,048,576 not
+// counted.
+//
+// Settle returns false if it comes too late: what would be given back counts in no limit
+// any more. So it does for a unit that no limit counts in, for a negative cost and for a
+// slot that was canceled; nothing changes then.
+func (s *Slot) Settle(unit string, cost int) bool {
+	if s == nil || s.pacer == nil || cost < 0 {
+		return false
+	}
+	p := s.pacer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := slices.Index(p.units, unit)
+	if u < 0 || s.canceled || !p.schedule.counts(u) {
+		return false
+	}
+	now := p.clock.Now()
+	switch was := s.costs[u]; {
+	case cost > was:
+		p.gate().Charge(now, u, cost-was)
+		s.further = append(s.further, charge{now, u, cost - was})
+		s.costs[u] = cost
+	case cost < was && !s.giveBack(u, was-cost, now):
+		return false
+	}
+	p.changed(now)
+	return true
+}
+
+// Done says that the request is over: for HTTP at the end of the body. It frees the
+// start's place among Config.MaxInFlight. Of Done and Cancel the first counts.
+func (s *Slot) Done() { s.end(false) }
+
+// Cancel says that nothing was sent. The start is forgotten, with all that it was
+// settled to: limits count it no more, and if no other has started since, the next slot
+// of an even limit is again the one that it took. Stats.Granted goes down by one. After
+// Done it does nothing.
+func (s *Slot) Cancel() { s.end(true) }
+
+func (s *Slot) end(canceled bool) {
+	if s == nil || s.pacer == nil {
+		return
+	}
+	p := s.pacer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.ended {
+		return
+	}
+	s.ended, s.canceled = true, canceled
+	freed := p.flights.end(s)
+	if !canceled && !freed {
+		return
+	}
+	now := p.clock.Now()
+	if canceled {
+		p.granted--
+		for u, cost := range s.costs {
+			s.giveBack(u, cost, now)
+		}
+	}
+	p.changed(now)
+}
+
+// cost returns what s costs by unit.
+func (s *Slot) cost() []int {
+	if s == nil || s.costs == nil {
+		return oneStart
+	}
+	return s.costs
+}
+
+// The methods below need the pacer's mu.
+
+// begin makes s the slot of a start at now.
+func (s *Slot) begin(p *Pacer, now time.Duration) {
+	s.pacer, s.at = p, now
+	if s.costs == nil {
+		s.few[0] = 1
+		s.costs = s.few[:1]
+	}
+	for u := range s.costs {
+		if s.uncosted&(1<<u) != 0 {
+			p.uncosted[u]++
+		}
+	}
+	p.flights.begin(s)
+}
+
+// giveBack makes s cost less, what was charged last first. It reports whether any of that
+// still counted.
+func (s *Slot) giveBack(unit, less int, now time.Duration) bool {
+	gate, first, some := s.pacer.gate(), s.costs[unit], false
+	for _, c := range s.further {
+		if c.unit == unit {
+			first -= c.cost
+		}
+	}
+	s.costs[unit] -= less
+	for i := len(s.further) - 1; i >= 0 && less > 0; i-- {
+		c := &s.further[i]
+		if c.unit != unit || c.cost == 0 {
+			continue
+		}
+		part := min(less, c.cost)
+		some = gate.Settle(now, c.at, unit, c.cost, c.cost-part) || some
+		c.cost -= part
+		less -= part
+	}
+	if less > 0 {
+		some = gate.Settle(now, s.at, unit, first, first-less) || some
+	}
+	for n := len(s.further); n > 0 && s.further[n-1].cost == 0; n-- {
+		s.further = s.further[:n-1]
+	}
+	return some
+}

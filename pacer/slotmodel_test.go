@@ -1,0 +1,308 @@
+package pacer_test
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+)
+
+// A slotModel is what the documentation promises of costs, buckets, flights, settlements
+// and places in the queue, written down as simply as possible: it keeps everything that
+// ever counted and looks through all of it each time.
+//
+// It cannot know when a Pacer refuses a caller whose wait it can only estimate. So it is
+// told what the Pacer did, allows a refusal where it was not wrong, and goes on from there.
+type slotModel struct {
+	cfg    pacer.Config
+	rules  []*modelRule
+	now    time.Duration
+	paused time.Duration
+	line   []*modelWaiter
+	slots  map[int]*modelSlot // by action
+	flying int
+	faults []string
+	tied   bool // two things happened at one moment, whose order is anybody's guess
+}
+
+// A modelRule is one limit with everything that was charged to it.
+type modelRule struct {
+	pacer.Limit
+	period  time.Duration
+	charges []*modelCharge
+}
+
+type modelCharge struct {
+	at      time.Duration
+	cost    int
+	slot    time.Duration // of the grid, that the start took
+	onGrid  bool
+	further bool
+}
+
+type modelWaiter struct {
+	action           int
+	arrived          time.Duration
+	deadline, latest time.Duration // math.MaxInt64 = none
+	costs            map[string]int
+	waitsOnly        bool
+	want             *outcome
+}
+
+type modelSlot struct {
+	costs    map[string]int
+	charges  map[*modelRule][]*modelCharge
+	further  map[string][]int // sizes, by order
+	inFlight bool
+	ended    bool
+	canceled bool
+}
+
+func newSlotModel(cfg pacer.Config) *slotModel {
+	m := &slotModel{cfg: cfg, slots: map[int]*modelSlot{}}
+	for _, l := range cfg.Limits {
+		r := &modelRule{Limit: l, period: l.Period}
+		if l.Bucket == 0 {
+			r.period += cfg.Margin
+		}
+		m.rules = append(m.rules, r)
+	}
+	return m
+}
+
+func (m *slotModel) faultf(format string, args ...any) {
+	m.faults = append(m.faults, fmt.Sprintf("%v: ", m.now)+fmt.Sprintf(format, args...))
+}
+
+// exact reports whether the Pacer must know the future.
+func (m *slotModel) exact() bool {
+	return m.cfg.MaxInFlight == 0 && !slices.ContainsFunc(m.rules, func(r *modelRule) bool { return r.Cost > 0 || r.Bucket > 0 })
+}
+
+func costIn(costs map[string]int, unit string) int {
+	if unit == "" {
+		return 1
+	}
+	if c, ok := costs[unit]; ok && c >= 0 {
+		return c
+	}
+	return 1
+}
+
+// fits reports whether a start of this cost at a time, after all else, breaks r.
+func (r *modelRule) fits(at time.Duration, cost int) bool {
+	if cost == 0 {
+		return true
+	}
+	limit := max(r.Calls, r.Cost)
+	if r.Bucket > 0 {
+		return r.drawn(at)+int64(cost)*int64(r.Period) <= int64(r.Bucket)*int64(r.Period)
+	}
+	held := cost
+	for _, c := range r.charges {
+		if c.at > at-r.period {
+			held += c.cost
+		}
+	}
+	return held <= limit
+}
+
+// drawn returns what is missing in a bucket, in costs times Period.
+func (r *modelRule) drawn(at time.Duration) int64 {
+	drawn, last := int64(0), time.Duration(0)
+	for _, c := range r.charges { // in order of time
+		drawn = max(0, drawn-int64(c.at-last)*int64(max(r.Calls, r.Cost))) + int64(c.cost)*int64(r.Period)
+		last = c.at
+	}
+	return max(0, drawn-int64(at-last)*int64(max(r.Calls, r.Cost)))
+}
+
+// opens returns the first moment from a time on when r's window or bucket has room.
+func (r *modelRule) opens(from time.Duration, cost int) time.Duration {
+	if r.fits(from, cost) {
+		return from
+	}
+	short, enough := from, from+1<<48
+	for enough-short > 1 {
+		if at := short + (enough-short)/2; r.fits(at, cost) {
+			enough = at
+		} else {
+			short = at
+		}
+	}
+	return enough
+}
+
+func (r *modelRule) interval() time.Duration { return r.period / time.Duration(r.Calls) }
+
+// nextSlot returns the slot of the grid after the newest that is taken.
+func (r *modelRule) nextSlot() time.Duration {
+	next := time.Duration(math.MinInt64)
+	for _, c := range r.charges {
+		if c.onGrid && c.cost > 0 {
+			next = max(next, c.slot+r.interval())
+		}
+	}
+	return next
+}
+
+// due returns the first moment from a time on at which a start breaks no rule.
+func (m *slotModel) due(from time.Duration, costs map[string]int) time.Duration {
+	at := max(from, m.paused)
+	for _, r := range m.rules {
+		at = max(at, r.opens(from, costIn(costs, r.Unit)))
+		if r.Even {
+			at = max(at, r.nextSlot())
+		}
+	}
+	return at
+}
+
+// charge records a start, or what one was settled to.
+func (r *modelRule) charge(at time.Duration, cost int, further bool) *modelCharge {
+	c := &modelCharge{at: at, cost: cost, further: further}
+	if r.Even && !further {
+		c.onGrid, c.slot = true, max(r.nextSlot(), r.windowOpened(at))
+		if at-r.interval() >= c.slot {
+			c.slot = at // too late for its slot: here begins another grid
+		}
+	}
+	r.charges = append(r.charges, c)
+	return c
+}
+
+// windowOpened returns when the window had room for the start at a time.
+func (r *modelRule) windowOpened(at time.Duration) time.Duration {
+	held, opened := 0, time.Duration(math.MinInt64)
+	for _, c := range slices.Backward(r.charges) {
+		if held += c.cost; held >= r.Calls {
+			opened = c.at + r.period
+			break
+		}
+	}
+	return opened
+}
+
+// start lets a caller start now.
+func (m *slotModel) start(action int, costs map[string]int, held bool) {
+	s := &modelSlot{costs: map[string]int{}, charges: map[*modelRule][]*modelCharge{}, further: map[string][]int{}}
+	for _, r := range m.rules {
+		cost := costIn(costs, r.Unit)
+		if !r.fits(m.now, cost) {
+			m.faultf("the model itself breaks %v", r.Limit)
+		}
+		s.costs[r.Unit] = cost
+		s.charges[r] = append(s.charges[r], r.charge(m.now, cost, false))
+	}
+	if held {
+		m.slots[action] = s
+		if m.cfg.MaxInFlight > 0 {
+			s.inFlight = true
+			m.flying++
+		}
+	}
+}
+
+// forgotten reports whether a bucket does not remember a charge any more.
+func (r *modelRule) forgotten(c *modelCharge, now time.Duration) bool {
+	if r.Bucket == 0 {
+		return c.at <= now-r.period
+	}
+	rate := int64(max(r.Calls, r.Cost))
+	full := (int64(r.Bucket)*int64(r.Period) + rate - 1) / rate
+	return c.at+time.Duration(full) <= now
+}
+
+// settle says what a slot cost, and returns what Settle does.
+func (m *slotModel) settle(action int, unit string, cost int) bool {
+	s := m.slots[action]
+	if s == nil || s.canceled || cost < 0 {
+		return false
+	}
+	was, counted := s.costs[unit]
+	if !counted {
+		return false
+	}
+	s.costs[unit] = cost
+	if cost > was {
+		for _, r := range m.rules {
+			if r.Unit == unit {
+				s.charges[r] = append(s.charges[r], r.charge(m.now, cost-was, true))
+			}
+		}
+		return true
+	}
+	some := cost == was
+	for _, r := range m.rules {
+		if r.Unit != unit {
+			continue
+		}
+		before := int64(0)
+		if r.Bucket > 0 {
+			before = r.drawn(m.now)
+		}
+		less := was - cost
+		for _, c := range slices.Backward(s.charges[r]) {
+			part := min(less, c.cost)
+			less -= part
+			if part == 0 || r.Bucket > 0 && r.forgotten(c, m.now) {
+				continue
+			}
+			c.cost -= part
+			some = some || r.Bucket == 0 && !r.forgotten(c, m.now) || r.Bucket > 0 && r.drawn(m.now) < before
+		}
+	}
+	return some
+}
+
+func (m *slotModel) done(action int) {
+	if s := m.slots[action]; s != nil && !s.ended {
+		s.ended = true
+		if s.inFlight {
+			m.flying--
+		}
+	}
+}
+
+func (m *slotModel) cancel(action int) {
+	s := m.slots[action]
+	if s == nil || s.ended {
+		return
+	}
+	m.done(action)
+	for unit := range s.costs {
+		m.settle(action, unit, 0)
+	}
+	s.canceled = true
+}
+
+// predicted returns when a caller would start behind those ahead, if all of them stay and
+// no flight is in the way.
+func (m *slotModel) predicted(ahead []*modelWaiter, costs map[string]int) time.Duration {
+	copied := *m
+	copied.rules = nil
+	for _, r := range m.rules {
+		c := *r
+		c.charges = slices.Clone(r.charges)
+		copied.rules = append(copied.rules, &c)
+	}
+	at := m.now
+	for _, w := range ahead {
+		at = copied.due(at, w.costs)
+		for _, r := range copied.rules {
+			r.charge(at, costIn(w.costs, r.Unit), false)
+		}
+	}
+	return copied.due(at, costs)
+}
+
+func (m *slotModel) full() bool { return m.cfg.MaxInFlight > 0 && m.flying >= m.cfg.MaxInFlight }
+
+func (m *slotModel) tooCostly(costs map[string]int) bool {
+	return slices.ContainsFunc(m.rules, func(r *modelRule) bool {
+		return r.Cost > 0 && costIn(costs, r.Unit) > cmp.Or(r.Bucket, r.Cost)
+	})
+}

@@ -1,0 +1,202 @@
+package pacer
+
+import (
+	"sort"
+	"time"
+)
+
+// windows are all limits on Calls that are no buckets. They share one record of the
+// last starts; each looks back by its own Calls, and has room for the next start when
+// that one is a Period old.
+//
+// A start that was settled to more than one is on the record more than once. Only then
+// may a window be too full.
+type windows struct {
+	limits []window
+	calls  int                 // the largest Calls
+	period time.Duration       // the longest Period
+	reach  time.Duration       // how old a start may be and still say where a grid goes on
+	starts ring[time.Duration] // oldest first; no more are remembered than limits look back to
+	forgot bool                // a start that was made
+}
+
+type window struct {
+	calls  int
+	period time.Duration
+	grid   *grid // nil: not even
+}
+
+// maxFurther is how many further starts one may be settled to count for.
+const maxFurther = 1 << 20
+
+func (ws *windows) add(l Limit, margin time.Duration) {
+	w := window{calls: l.Calls, period: add(l.Period, margin)}
+	if l.Even {
+		w.grid = newGrid(w.period / time.Duration(l.Calls))
+		ws.reach = max(ws.reach, add(w.period, w.grid.interval))
+	}
+	ws.limits = append(ws.limits, w)
+	ws.calls = max(ws.calls, w.calls)
+	ws.period = max(ws.period, w.period)
+}
+
+// due returns when there is room for one more start in all of them.
+func (ws *windows) due() time.Duration {
+	due := longAgo
+	for i := range ws.limits {
+		due = max(due, ws.dueIn(&ws.limits[i]))
+	}
+	return due
+}
+
+func (ws *windows) dueIn(w *window) time.Duration {
+	due := ws.opens(w, 0)
+	if w.grid != nil {
+		due = max(due, w.grid.next)
+	}
+	return due
+}
+
+// opens returns when w has room for n more starts beside the next one.
+func (ws *windows) opens(w *window, n int) time.Duration {
+	i := ws.starts.len + n - w.calls
+	if i < 0 {
+		return longAgo
+	}
+	return add(ws.starts.at(i), w.period)
+}
+
+// start records a start at now, which must not be before due.
+func (ws *windows) start(now time.Duration) {
+	if ws.calls == 0 {
+		return
+	}
+	for i := range ws.limits {
+		if w := &ws.limits[i]; w.grid != nil {
+			w.grid.start(now, ws.opens(w, 0))
+		}
+	}
+	// What is older than the largest Calls has left every window, or this start would not
+	// be due.
+	for ws.starts.len >= ws.calls && add(ws.starts.at(0), ws.reach) <= now {
+		ws.forgetFirst()
+	}
+	if ws.starts.full() {
+		for ws.starts.len > 0 && add(ws.starts.at(0), max(ws.period, ws.reach)) <= now {
+			ws.forgetFirst() // nothing reaches back to it: better than growing
+		}
+	}
+	ws.starts.pushBack(now)
+}
+
+func (ws *windows) forgetFirst() {
+	ws.forgot = true
+	ws.starts.popFront()
+	for i := range ws.limits {
+		if g := ws.limits[i].grid; g != nil {
+			g.taken.popFront()
+		}
+	}
+}
+
+// takeOver records starts of others, oldest first, the newest of all at a time, and returns
+// until when nobody may start. If they are not complete, the missing ones are no later than
+// the first: a limit that needs a missing one waits until that cannot be in its window any
+// more; so does every limit until none of them is, if there are starts already to put them
+// between.
+func (ws *windows) takeOver(starts []time.Duration, complete bool, newest time.Duration) (pause time.Duration) {
+	n, shared := len(starts), ws.starts.len > 0
+	pause = longAgo
+	for i := range ws.limits {
+		w := &ws.limits[i]
+		if w.grid != nil {
+			w.grid.next = max(w.grid.next, add(newest, w.grid.interval))
+		}
+		switch {
+		case shared, n == 0 && !complete:
+			pause = max(pause, add(newest, w.period))
+		case n < w.calls && !complete:
+			pause = max(pause, add(starts[0], w.period))
+		}
+	}
+	if shared {
+		return pause
+	}
+	for _, t := range starts {
+		ws.starts.pushBack(t)
+		for i := range ws.limits {
+			if g := ws.limits[i].grid; g != nil {
+				g.taken.pushBack(t)
+			}
+		}
+	}
+	return pause
+}
+
+// charge counts n further starts at now. They fill windows but are not on the grid,
+// since nothing was sent at that time.
+func (ws *windows) charge(now time.Duration, n int) {
+	for range ws.counted(n) {
+		for i := range ws.limits {
+			if g := ws.limits[i].grid; g != nil {
+				g.taken.pushBack(notOnGrid)
+			}
+		}
+		ws.starts.pushBack(now)
+	}
+}
+
+// counted returns how often n starts at one time are recorded: more than the largest
+// Calls fill a window no more than that.
+func (ws *windows) counted(n int) int { return min(n, ws.calls, maxFurther) }
+
+// settle makes the starts recorded at a time fewer, and reports whether they still count.
+func (ws *windows) settle(now, at time.Duration, from, to int) bool {
+	after := sort.Search(ws.starts.len, func(i int) bool { return ws.starts.at(i) > at })
+	if after == 0 || ws.starts.at(after-1) != at {
+		return false
+	}
+	for range min(ws.counted(from)-ws.counted(to), after) {
+		after--
+		ws.remove(after)
+	}
+	return add(at, ws.period) > now
+}
+
+func (ws *windows) remove(i int) {
+	tied := i > 0 && ws.starts.at(i-1) == ws.starts.at(i)
+	ws.starts.remove(i)
+	for j := range ws.limits {
+		if g := ws.limits[j].grid; g != nil {
+			g.remove(i, tied)
+		}
+	}
+}
+
+// used returns how many starts are in the window that ends with now.
+func (ws *windows) used(w *window, now time.Duration) int {
+	return ws.starts.len - sort.Search(ws.starts.len, func(i int) bool { return add(ws.starts.at(i), w.period) > now })
+}
+
+// bound returns a moment before which nobody starts, from a time on, who has n others
+// ahead. It is when everything would start as soon as each window alone allows it.
+func (ws *windows) bound(from time.Duration, n int) time.Duration {
+	at := from
+	for i := range ws.limits {
+		w := &ws.limits[i]
+		full := time.Duration(n / w.calls) // windows that those ahead fill
+		at = max(at, add(max(from, ws.opens(w, n%w.calls)), times(full, w.period)))
+		if w.grid != nil {
+			at = max(at, w.grid.bound(from, ws.opens(w, 0), n))
+		}
+	}
+	return at
+}
+
+// busyUntil returns when the last start leaves every window.
+func (ws *windows) busyUntil() time.Duration {
+	if ws.starts.len == 0 {
+		return longAgo
+	}
+	return add(*ws.starts.last(), ws.period)
+}
