@@ -25,9 +25,11 @@ func (p *Pacer) wait(ctx context.Context, s *Slot) error {
 		p.mu.Unlock()
 		return errHolds
 	}
-	if err := p.unfit(ctx, s); err != nil {
-		p.mu.Unlock()
-		return err
+	if ctx.Err() != nil || p.sleeper == nil || len(p.schedule.rules) > 0 { // unfit costs more than a free slot should
+		if err := p.unfit(ctx, s); err != nil {
+			p.mu.Unlock()
+			return err
+		}
 	}
 	// Read under the lock: a reading from before the wait for it would be stale
 	// and could date a start before the one that preceded it.

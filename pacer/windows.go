@@ -15,7 +15,7 @@ type windows struct {
 	limits []window
 	calls  int                 // the largest Calls
 	period time.Duration       // the longest Period
-	reach  time.Duration       // how old a start may be and still say where a grid goes on
+	reach  time.Duration       // how old a start may be and still say where a grid goes on; 0 = there is none
 	starts ring[time.Duration] // oldest first; no more are remembered than limits look back to
 	forgot bool                // a start that was made
 }
@@ -71,9 +71,11 @@ func (ws *windows) start(now time.Duration) {
 	if ws.calls == 0 {
 		return
 	}
-	for i := range ws.limits {
-		if w := &ws.limits[i]; w.grid != nil {
-			w.grid.start(now, ws.opens(w, 0))
+	if ws.reach > 0 {
+		for i := range ws.limits {
+			if w := &ws.limits[i]; w.grid != nil {
+				w.grid.start(now, ws.opens(w, 0))
+			}
 		}
 	}
 	// What is older than the largest Calls has left every window, or this start would not
@@ -92,6 +94,12 @@ func (ws *windows) start(now time.Duration) {
 func (ws *windows) forgetFirst() {
 	ws.forgot = true
 	ws.starts.popFront()
+	if ws.reach > 0 {
+		ws.forgetTaken()
+	}
+}
+
+func (ws *windows) forgetTaken() {
 	for i := range ws.limits {
 		if g := ws.limits[i].grid; g != nil {
 			g.taken.popFront()
