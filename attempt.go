@@ -43,7 +43,6 @@ type attempt struct {
 	observer *observer
 	retry    *retryTransport
 	startBy  time.Duration       // on uptime's clock; zero if it may start at any time
-	begun    time.Duration       // when a Pace layer right below Retry was asked, on uptime's clock; else zero
 	started  bool                // by the last of its Pace layers, if it has any
 	refused  retrypolicy.Reason  // why a Pace layer gave it no slot; empty once it has started
 	verdict  retrypolicy.Verdict // set when it is over
@@ -104,16 +103,8 @@ func (a *attempt) waitsFor(t *paceTransport) bool { return slices.Contains(a.ret
 // startsWith reports whether t is the last layer that the attempt waits in.
 func (a *attempt) startsWith(t *paceTransport) bool { return a.retry.paces[len(a.retry.paces)-1] == t }
 
-// ready returns a reading of the clock from which a wait is measured. A nil attempt has none
-// of its own.
-func (a *attempt) ready(observer *observer) time.Duration {
-	if a == nil || a.begun == 0 || observer != nil {
-		return uptime()
-	}
-	begun := a.begun
-	a.begun = 0
-	return begun
-}
+// Waited is how a pacer.Pacer tells the context of a Wait that there was a wait.
+func (a *attempt) Waited(d time.Duration) { a.info.PacedFor += d }
 
 // hold stops the attempt's clock, while it waits for a slot or for good. It is too
 // late for that once the time has come, even if the timer has not got round to it.
@@ -156,7 +147,7 @@ func (a *attempt) done(resp *http.Response, err error, v retrypolicy.Verdict) {
 
 // Value answers for the attempt, also when it is over.
 func (a *attempt) Value(key any) any {
-	if key == (attemptKey{}) {
+	if _, ok := key.(attemptKey); ok {
 		return a
 	}
 	return a.separable.Value(key)

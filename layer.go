@@ -42,11 +42,9 @@ var errNothing = errors.New("pacedhttp: a RoundTripper below returned neither a 
 // caller has given up ends where it would leave this package's layers.
 func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
 	if _, inside := rt.(ours); !inside {
-		ctx, release := waitContext(req)
-		defer release()
-		if ctx.Err() != nil {
+		if err := givenUp(req); err != nil {
 			closeBody(req)
-			return nil, interrupted(ctx, nil)
+			return nil, err
 		}
 	}
 	resp, err := rt.RoundTrip(req)
@@ -67,6 +65,16 @@ func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return resp, nil
+}
+
+// givenUp returns why the caller wants no more of req.
+func givenUp(req *http.Request) error {
+	ctx, release := waitContext(req)
+	defer release()
+	if ctx.Err() == nil {
+		return nil
+	}
+	return interrupted(ctx, nil)
 }
 
 // closeBody closes the body of a request that is not sent.

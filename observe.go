@@ -149,7 +149,7 @@ type observer struct {
 type observerKey struct{}
 
 func (o *observer) Value(key any) any {
-	if key == (observerKey{}) && !o.over.Load() {
+	if _, ok := key.(observerKey); ok && !o.over.Load() {
 		return o
 	}
 	return o.Context.Value(key)

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
@@ -179,16 +180,18 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 	}
 	observer := observerFrom(ctx)
 	observer.slotRequested(ctx, SlotInfo{Request: req})
+	limited, tooLate, cancel := bound(ctx, a)
+	defer cancel()
 	var began, waited time.Duration
-	measured := a != nil || observer != nil // a reading of the clock costs as much as a free slot
+	measured := observer != nil || a != nil && !tells(w, limited)
 	if measured {
-		began = a.ready(observer)
+		began = uptime()
 	}
-	reason, err := wait(ctx, w, a)
+	reason, err := wait(ctx, limited, tooLate, w)
 	if measured {
 		waited = uptime() - began
 	}
-	if a != nil {
+	if a != nil && !tells(w, limited) {
 		a.info.PacedFor += waited // there may be several Pace layers
 	}
 	if err == nil {
@@ -205,19 +208,30 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 	return &PaceError{err}
 }
 
-// wait waits for w until ctx ends, or until a retry would start too late, and says why
-// there is no slot.
-func wait(ctx context.Context, w Waiter, a *attempt) (retrypolicy.Reason, error) {
-	limited, tooLate := ctx, retrypolicy.ReasonDeadline
+// tells reports whether w tells the attempt that ctx is how long it waited, if it did: to
+// read the clock costs as much as a free slot.
+func tells(w Waiter, ctx context.Context) bool {
+	_, pacer := w.(*pacer.Pacer)
+	_, attempt := ctx.(*attempt)
+	return pacer && attempt
+}
+
+// bound returns ctx with an end where a retry would start too late, and why a wait fails that
+// goes on until its deadline.
+func bound(ctx context.Context, a *attempt) (context.Context, retrypolicy.Reason, context.CancelFunc) {
 	if a != nil && a.startBy != 0 {
 		startBy := time.Now().Add(a.startBy - uptime() + 1) // at MaxElapsed is not after it
 		if deadline, ok := ctx.Deadline(); !ok || startBy.Before(deadline) {
-			var cancel context.CancelFunc
-			limited, cancel = context.WithDeadlineCause(ctx, startBy, errMaxElapsed)
-			defer cancel()
-			tooLate = retrypolicy.ReasonMaxElapsed
+			limited, cancel := context.WithDeadlineCause(ctx, startBy, errMaxElapsed)
+			return limited, retrypolicy.ReasonMaxElapsed, cancel
 		}
 	}
+	return ctx, retrypolicy.ReasonDeadline, func() {}
+}
+
+// wait waits for w until limited, which is ctx or ends before it, and says why there is no
+// slot.
+func wait(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter) (retrypolicy.Reason, error) {
 	err := w.Wait(limited)
 	switch {
 	case ctx.Err() != nil:

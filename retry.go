@@ -48,8 +48,7 @@ func Retry(p *retrypolicy.Policy) Middleware {
 		p = retrypolicy.Default()
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
-		_, paced := next.(*paceTransport)
-		return &retryTransport{layer{next}, p, pacesOf(layersOf(next)), paced}
+		return &retryTransport{layer{next}, p, pacesOf(layersOf(next))}
 	}
 }
 
@@ -57,7 +56,6 @@ type retryTransport struct {
 	layer
 	policy *retrypolicy.Policy
 	paces  []*paceTransport // of its attempts; the last of them says when one starts
-	paced  bool             // the first of them is right below
 }
 
 // hasRetry reports whether a Retry layer is among layers.
@@ -74,9 +72,10 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		ctx:            ctx,
 		policy:         t.policy.For(ctx),
 		observer:       observerFrom(ctx),
-		began:          uptime(),
 	}
-	c.now = c.began
+	if c.observer != nil || c.policy.Timed() { // or nobody asks
+		c.began = uptime()
+	}
 	c.body = replay.New(req, c.policy.ReplayBuffer())
 	defer c.leave()
 	if ctx.Err() != nil {
@@ -125,7 +124,6 @@ type call struct {
 	observer *observer
 	body     *replay.Body
 	began    time.Duration // a reading of uptime
-	now      time.Duration // the last one
 
 	current *attempt
 	setUp   *handshake.Watch // of the current attempt's connection
@@ -142,9 +140,6 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 		policy:   c.policy,
 		observer: c.observer,
 		retry:    c.retryTransport,
-	}
-	if c.paced {
-		a.begun = c.now
 	}
 	if d := c.policy.MaxElapsed(); n > 1 && d > 0 {
 		a.startBy = c.began + min(d, math.MaxInt64/4)
@@ -186,11 +181,7 @@ func (c *call) late() bool {
 	return d > 0 && elapsed > d
 }
 
-// elapsed reads the clock.
-func (c *call) elapsed() time.Duration {
-	c.now = uptime()
-	return c.now - c.began
-}
+func (c *call) elapsed() time.Duration { return uptime() - c.began }
 
 // end ends the call after some attempts. The caller gets what the last of them brought: its
 // response or error or, if it was to be followed by another one that did not come, the

@@ -62,7 +62,7 @@ func (s *separable) AfterFunc(f func()) (stop func() bool) {
 
 // Value implements context.Context. [context.Cause] finds the cause of an end by it.
 func (s *separable) Value(key any) any {
-	if key == (separableKey{}) {
+	if _, ok := key.(separableKey); ok {
 		return s
 	}
 	if own := s.own.Load(); own != nil {

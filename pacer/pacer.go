@@ -50,6 +50,9 @@ type Pacer struct {
 // or no longer can because of a pause; [ErrMaxWait] likewise for Config.MaxWait; and an
 // error matching ctx.Err() and context.Cause(ctx) when ctx is done, which wins over a
 // slot that is free or due.
+//
+// A ctx that has Waited(time.Duration) is told by it how long a Wait took that was not
+// served at once.
 func (p *Pacer) Wait(ctx context.Context) error { return p.wait(ctx, nil) }
 
 // Acquire is [Pacer.Wait] for callers who will say how the request went: it returns the

@@ -71,6 +71,9 @@ func (p *Pacer) await(ctx context.Context, w *waiter) error {
 				}
 				p.leave(w)
 				p.mu.Unlock()
+				if c, ok := ctx.(interface{ Waited(time.Duration) }); ok {
+					c.Waited(now - w.joined)
+				}
 				return nil
 			}
 			soonest := answer.At
