@@ -31,7 +31,7 @@ func AttemptFromContext(ctx context.Context) (AttemptInfo, bool) {
 
 // An attempt is one pass through the layers below Retry, and the context of the
 // request that makes it: one allocation serves both. It belongs to the goroutine
-// of RoundTrip; after the send nothing writes to it but done.
+// of RoundTrip; from others only its context is asked and ended.
 //
 // Its context has an end of its own besides the call's: its timeout, or that its response
 // was thrown away.
@@ -106,8 +106,8 @@ func (a *attempt) startsWith(t *paceTransport) bool { return a.retry.paces[len(a
 // Waited is how a pacer.Pacer tells the context of a Wait that there was a wait.
 func (a *attempt) Waited(d time.Duration) { a.info.PacedFor += d }
 
-// hold stops the attempt's clock, while it waits for a slot or for good. It is too
-// late for that once the time has come, even if the timer has not got round to it.
+// hold stops the attempt's timeout, while it waits for a slot or for good. If its time has
+// come the attempt is over, even if the timer has not got round to it.
 func (a *attempt) hold() {
 	if a.ticking && !a.timer.Stop() {
 		a.expire()
@@ -131,7 +131,7 @@ func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error)
 	return resp, err
 }
 
-// abort ends an attempt that was not settled.
+// abort ends an attempt after a panic, settled or not.
 func (a *attempt) abort() {
 	a.hold()
 	a.end(nil)

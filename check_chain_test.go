@@ -74,7 +74,7 @@ func TestLogWarnsOnceOfWhatCheckFinds(t *testing.T) {
 	for range 3 {
 		send(t, rt, newRequest(t, "GET", nil))
 	}
-	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, `level=WARN msg="chain of layers" error="pacedhttp: Pace is above Retry`) {
+	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, `level=WARN msg="layers in a wrong order" error="pacedhttp: Pace is above Retry`) {
 		t.Errorf("got %s", got)
 	}
 }

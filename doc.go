@@ -67,11 +67,15 @@
 //
 // Errors stay what they were, so that an SDK above finds what it asks for:
 //
-//	one attempt                 the very error that the base transport returned
+//	one attempt                 the very error that the base transport returned, or that of
+//	                            GetBody if it was to be sent again
 //	the context ended the call  the context's Err or, if its Cause is another, an error that
 //	                            matches both, and what the last attempt failed with
 //	several attempts            a [*retrypolicy.Error]
 //	the pacer refused           a [*PaceError]: nothing was sent
+//
+// Where a deadline, and no cancellation, ends a call that waits to send again, the response
+// that it would have retried is delivered instead, if it was short enough to be kept.
 //
 // The latter two are net.Errors and hold no secrets of URLs and headers; the base's own error
 // is handed on as it is. Through http.Client all come inside a *url.Error. When

@@ -86,8 +86,9 @@ type fallbackTransport struct {
 }
 
 func (t *fallbackTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
 	resp, err := t.send(req)
+	ctx, release := waitContext(req)
+	defer release()
 	if ctx.Err() == context.Canceled || !failed(req, resp, err) {
 		return resp, err
 	}

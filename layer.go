@@ -84,8 +84,8 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// holding is what a layer must not leave open should one of the program's functions
-// panic while the layer calls it. Whoever holds nothing more sets it to zero.
+// holding is what a layer closes on an early return, be it for an error or because one of the
+// program's functions panics. What has been handed on is set to nil.
 type holding struct {
 	req  *http.Request  // its body is not in the hands of the layers below
 	resp *http.Response // nobody above has it yet
@@ -100,7 +100,8 @@ func (h *holding) close() {
 	}
 }
 
-// endOf returns the end of ctx itself, if that is all that err, of who noticed, tells.
+// endOf returns ctx's Err, and whether the caller gets it in place of err: err is none or
+// an echo of it, and there is no other Cause.
 func endOf(ctx context.Context, err error) (error, bool) {
 	end := ctx.Err()
 	return end, end != nil && context.Cause(ctx) == end && (err == nil || errors.Is(err, end))
@@ -118,9 +119,9 @@ func interrupted(ctx context.Context, err error) error {
 	return retrypolicy.NewError(ctx, 0, "", err).Err
 }
 
-// waitContext returns the context of req's caller for as long as no layer below this
-// package's has req: it ends with Request.Cancel too, which net/http looks after only
-// once it is asked. Whoever is done with it calls release.
+// waitContext returns a context that ends with that of req's caller and with Request.Cancel,
+// which net/http looks after only while it has the request itself. Whoever is done with it
+// calls release.
 func waitContext(req *http.Request) (ctx context.Context, release func()) {
 	cancel := req.Cancel //lint:ignore SA1019 http.Client.Timeout still sets it
 	if cancel == nil {

@@ -12,7 +12,7 @@ import (
 // Log writes what the layers below it do to l: a retry and its reason at level Warn,
 // a call that failed for good at Error, a fallback at Warn, an attempt and a wait for
 // a slot at Debug. The attributes are method, host, attempt, status or error,
-// reason, delay and duration. No record holds a query, a header or user information,
+// reason, waited, delay and duration. No record holds a query, a header or user information,
 // nor the path of any URL. Before the first call it writes what [Transport.Check] finds, at
 // Warn. A nil l means slog.Default() at the time of each record.
 func Log(l *slog.Logger) Middleware {
@@ -40,7 +40,7 @@ func Log(l *slog.Logger) Middleware {
 		}),
 	}
 	warn := func(fault error) {
-		logger(l).LogAttrs(context.Background(), slog.LevelWarn, "chain of layers", slog.String("error", fault.Error()))
+		logger(l).LogAttrs(context.Background(), slog.LevelWarn, "layers in a wrong order", slog.String("error", fault.Error()))
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
 		return &observeTransport{layer: layer{next}, hooks: hooks, warn: warn}

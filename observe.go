@@ -51,7 +51,7 @@ type Hooks struct {
 type SlotInfo struct {
 	Request *http.Request
 	Waited  time.Duration // zero in SlotRequested
-	Err     error         // what the Waiter returned; nil but in SlotRefused
+	Err     error         // why there was no slot; nil but in SlotRefused
 }
 
 // AttemptStart is what AttemptStarted is told.
@@ -143,7 +143,7 @@ type observer struct {
 	context.Context
 	hooks *Hooks
 	outer *observer
-	over  atomic.Bool // what is made from the context of a response belongs to no observer yet
+	over  atomic.Bool // so that a request made from a delivered response's context begins unobserved
 }
 
 type observerKey struct{}

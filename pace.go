@@ -14,9 +14,9 @@ import (
 )
 
 // A Waiter blocks until the caller may go ahead, or returns why it may not. It
-// must be safe for concurrent use and return when ctx is done. What it returns while ctx
-// has a deadline is taken to mean that the wait would outlive it, unless the error has
-// ErrorType() string and says otherwise. *pacer.Pacer,
+// must be safe for concurrent use and return when ctx is done. A refusal while ctx has a
+// deadline is taken to mean that the wait would outlive it, unless the error has a method
+// ErrorType() string and does not match context.DeadlineExceeded. *pacer.Pacer,
 // *redispacer.Pacer and *rate.Limiter of golang.org/x/time are Waiters.
 //
 // A Waiter that also has PauseUntil(time.Time) is told when a server asks for a
@@ -119,8 +119,9 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if a != nil && !a.waitsFor(t) {
 		a = nil
 	}
-	w := t.waiter(req)
-	if w != nil {
+	w := t.pick(req)
+	paced := !isNil(w)
+	if paced {
 		if err := acquire(req, w, a); err != nil {
 			return nil, err
 		}
@@ -131,7 +132,7 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	held.req = nil
 	resp, err := exchange(t.next, req)
 	held.resp = resp
-	if p, ok := w.(interface{ PauseUntil(time.Time) }); ok && resp != nil {
+	if p, ok := w.(interface{ PauseUntil(time.Time) }); ok && paced && resp != nil {
 		if d := throttledFor(req, resp, a); d > 0 {
 			p.PauseUntil(time.Now().Add(d))
 		}
@@ -157,21 +158,18 @@ func pacesOf(layers []ours) []*paceTransport {
 
 // sameAs reports whether t and other always have the same Waiter.
 func (t *paceTransport) sameAs(other *paceTransport) bool {
-	return t.fixed != nil && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
+	return !isNil(t.fixed) && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
 }
 
-// waiter returns what req waits for. A nil pointer in an interface is nothing.
-func (t *paceTransport) waiter(req *http.Request) Waiter {
-	w := t.pick(req)
-	if v := reflect.ValueOf(w); v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil
-	}
-	return w
+// isNil reports whether w is nothing to wait for: a nil pointer in an interface is not.
+func isNil(w Waiter) bool {
+	v := reflect.ValueOf(w)
+	return w == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")
 
-// acquire waits for a slot. A context that ends at the moment the slot comes wins.
+// acquire waits for a slot, and tells who wants to know.
 func acquire(req *http.Request, w Waiter, a *attempt) error {
 	ctx, release := waitContext(req)
 	defer release()
@@ -188,6 +186,7 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 		began = uptime()
 	}
 	reason, err := wait(ctx, limited, tooLate, w)
+	refusal, refused := errors.AsType[*PaceError](err)
 	if measured {
 		waited = uptime() - began
 	}
@@ -201,11 +200,12 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 	if a != nil && !a.started {
 		a.refused = reason
 	}
-	observer.slotRefused(ctx, SlotInfo{Request: req, Waited: waited, Err: err})
-	if ctx.Err() != nil {
-		return err
+	why := err
+	if refused {
+		why = refusal.Err
 	}
-	return &PaceError{err}
+	observer.slotRefused(ctx, SlotInfo{Request: req, Waited: waited, Err: why})
+	return err
 }
 
 // tells reports whether w tells the attempt that ctx is how long it waited, if it did: to
@@ -230,28 +230,30 @@ func bound(ctx context.Context, a *attempt) (context.Context, retrypolicy.Reason
 }
 
 // wait waits for w until limited, which is ctx or ends before it, and says why there is no
-// slot.
+// slot: ctx has ended, which wins over a slot that comes at that moment, or w refused.
 func wait(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter) (retrypolicy.Reason, error) {
 	err := w.Wait(limited)
 	switch {
 	case ctx.Err() != nil:
 		return retrypolicy.NewError(ctx, 0, "", nil).Reason, interrupted(ctx, err)
 	case limited.Err() != nil:
-		return tooLate, interrupted(limited, err)
+		return tooLate, &PaceError{interrupted(limited, err)}
 	case err == nil:
 		return "", nil
 	case !tooLateFor(limited, err):
-		return retrypolicy.ReasonNotRetryable, err
+		return retrypolicy.ReasonNotRetryable, &PaceError{err}
 	case limited != ctx:
-		return tooLate, fmt.Errorf("%w: %w", errMaxElapsed, err)
+		return tooLate, &PaceError{fmt.Errorf("%w: %w", errMaxElapsed, err)}
+	case !errors.Is(err, context.DeadlineExceeded):
+		return tooLate, &PaceError{fmt.Errorf("%w: %w", context.DeadlineExceeded, err)}
 	default:
-		return tooLate, err
+		return tooLate, &PaceError{err}
 	}
 }
 
 // tooLateFor reports whether a Waiter's err means that its slot would come after the
-// deadline of ctx. A Waiter that gives no reason, as *rate.Limiter of golang.org/x/time does
-// not, is taken to mean it wherever there is a deadline.
+// deadline of ctx. A Waiter whose error has no type for its reason, as that of *rate.Limiter
+// of golang.org/x/time has none, is taken to mean it wherever there is a deadline.
 func tooLateFor(ctx context.Context, err error) bool {
 	if _, ok := ctx.Deadline(); !ok {
 		return false

@@ -17,11 +17,10 @@ import (
 // body sets as it is read are not sent. Without a Retry layer above, the AttemptInfo
 // has Number 1.
 //
-// A server may redirect a call to any host, and http.Client follows. f is not called for
-// such a request, which then goes out as it came, where http.Client does not send
-// Authorization either: once a hop of the call went to a host that is neither the first
-// one's nor a subdomain of it, whatever the ports. [PrepareAnyHost] is for what every host
-// may see.
+// A server may redirect a call to any host, and http.Client follows. Once a hop of the call
+// went to a host that is neither the first one's nor a subdomain of it, whatever the ports,
+// f is not called any more, and requests go out as they came: exactly there http.Client
+// does not send Authorization either. [PrepareAnyHost] is for what every host may see.
 //
 // If f fails, nothing is sent and the call ends with an error that unwraps to f's;
 // it is not retried. A nil f does nothing.
@@ -88,7 +87,7 @@ func leftHost(req *http.Request) bool {
 		}
 	}
 	for hop := req; hop != first; hop = hop.Response.Request {
-		if hop.URL == nil || first.URL == nil || hop.URL.Host != first.URL.Host && !sameDomain(hop.URL.Hostname(), first.URL.Hostname()) {
+		if hop.URL == nil || first.URL == nil || !sameDomain(hop.URL.Hostname(), first.URL.Hostname()) {
 			return true
 		}
 	}

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// What becomes of responses: most are thrown away or set aside, a delivered one may
-// have to be wrapped.
+// What becomes of responses that nobody will read, and the wrapper of those delivered.
 
 // What is read of a response that nobody will read, so that its connection can be
 // used again: at most this much, for at most this long.
@@ -115,8 +114,8 @@ func drain(resp *http.Response) drained {
 	return d
 }
 
-// whenRead returns body with an f that is called at its end or Close. The body of a 101
-// response stays an io.Writer.
+// whenRead returns a body that calls f after any error of Read and after Close, so perhaps
+// twice. The body of a 101 response stays an io.Writer.
 func whenRead(body io.ReadCloser, f func()) io.ReadCloser {
 	r := &watchedBody{body, f}
 	switch conn := body.(type) {
@@ -143,19 +142,19 @@ type halfCloser interface {
 
 type watchedBody struct {
 	io.ReadCloser
-	over func() // may be called more than once
+	read func()
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		b.over()
+		b.read()
 	}
 	return n, err
 }
 
 func (b *watchedBody) Close() error {
 	err := b.ReadCloser.Close()
-	b.over()
+	b.read()
 	return err
 }

@@ -22,9 +22,9 @@ type Transport struct {
 
 var _ http.RoundTripper = (*Transport)(nil)
 
-// New returns base wrapped in the middlewares, the first listed outermost: a
+// New returns rt, the base, wrapped in the middlewares, the first listed outermost: a
 // request passes them in the order they are written. Nil middlewares are skipped.
-// A nil base means a new pooled transport, which shares no state with
+// A nil rt means a new pooled transport, which shares no state with
 // http.DefaultTransport and keeps as many idle connections to one host as in all.
 //
 // New knows its layers, whatever middleware of another make stands between two of them:
@@ -90,7 +90,7 @@ func WrapClient(c *http.Client, mw ...Middleware) *http.Client {
 // a [Log] layer writes the same once, at level Warn. Each of these is an error:
 //
 //   - Pace above Retry: retries take no slot;
-//   - Fallback below Retry: what it answers is never retried;
+//   - Fallback below Retry: a failure that it replaces is hidden from Retry;
 //   - two Retry layers: their attempts multiply;
 //   - two Pace layers with the same Waiter: every attempt takes two slots;
 //   - Observe or Log below Retry, with a hook that only Retry calls.
@@ -113,7 +113,7 @@ func (t *Transport) Check() error {
 			}
 		case *fallbackTransport:
 			if retries > 0 {
-				find("Fallback is below Retry: what it answers is never retried; list Fallback first")
+				find("Fallback is below Retry, which does not see the failures that it replaces; list Fallback first")
 			}
 		case *observeTransport:
 			if h := l.hooks; retries > 0 && (h.AttemptStarted != nil || h.AttemptDone != nil || h.RetryScheduled != nil || h.GaveUp != nil) {
@@ -132,23 +132,24 @@ func (t *Transport) Check() error {
 func (t *Transport) below() http.RoundTripper { return t.chain }
 
 // layersOf returns the layers of this package that rt consists of, the outermost first,
-// down to the first that hides what is below it.
+// down to the first that hides what is below it. A type of another make that embeds one of
+// ours does.
 func layersOf(rt http.RoundTripper) []ours {
 	var layers []ours
 	for {
-		if t, ok := rt.(*Transport); ok {
-			return append(layers, t.layers...)
-		}
-		l, ok := rt.(ours)
-		if !ok {
+		switch l := rt.(type) {
+		case *Transport:
+			return append(layers, l.layers...)
+		case *observeTransport, *fallbackTransport, *retryTransport, *paceTransport, *prepareTransport:
+			layers = append(layers, l.(ours))
+			rt = l.(ours).below()
+		default:
 			return layers
 		}
-		layers = append(layers, l)
-		rt = l.below()
 	}
 }
 
-// join puts upper, which may end in the first of lower, before lower.
+// join prepends to lower those layers of upper that are above the first of lower.
 func join(upper, lower []ours) []ours {
 	if len(lower) > 0 {
 		if i := slices.Index(upper, lower[0]); i >= 0 {
