@@ -87,6 +87,20 @@ func TestRequestThatWasCanceledIsNotSent(t *testing.T) {
 	}
 }
 
+func TestCanceledRequestGetsNoFallback(t *testing.T) {
+	cancel := make(chan struct{})
+	req := newRequest(t, "GET", nil)
+	req.Cancel = cancel
+	base := newScript(step{answer: func(*http.Request) (*http.Response, error) {
+		close(cancel)
+		return nil, errCanceledByChannel
+	}})
+	rt := pacedhttp.New(base, pacedhttp.Fallback(pacedhttp.StaticResponse(200, nil, nil)))
+	if _, _, err := send(t, rt, req); err != errCanceledByChannel {
+		t.Errorf("got %v", err)
+	}
+}
+
 // http.Client closes the channel of a request whose Timeout has passed.
 func TestTimeoutOfTheClientIsADeadline(t *testing.T) {
 	for name, tc := range map[string]struct {

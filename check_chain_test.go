@@ -68,6 +68,22 @@ func TestCheckFindsWhatCannotBeMeant(t *testing.T) {
 	}
 }
 
+// A program's own type may embed a chain, and need not be comparable.
+func TestBaseThatEmbedsAChainIsOfAnotherMake(t *testing.T) {
+	type client struct {
+		*pacedhttp.Transport
+		sign func()
+	}
+	base := client{Transport: pacedhttp.New(newScript(step{status: 204}), pacedhttp.Retry(nil)), sign: func() {}}
+	rt := pacedhttp.New(base, pacedhttp.Retry(nil), pacedhttp.Pace(unlimited()))
+	if status, _, err := send(t, rt, newRequest(t, "GET", nil)); status != 204 || err != nil {
+		t.Errorf("got %d, %v", status, err)
+	}
+	if err := rt.Check(); err != nil {
+		t.Errorf("it cannot know what the type hides, and says %v", err)
+	}
+}
+
 func TestLogWarnsOnceOfWhatCheckFinds(t *testing.T) {
 	var out bytes.Buffer
 	rt := pacedhttp.New(newScript(), pacedhttp.Log(logTo(&out, slog.LevelWarn)), pacedhttp.Pace(unlimited()), pacedhttp.Retry(nil))

@@ -242,6 +242,40 @@ func TestRefusalOfAWaiterThatIsToldToStopTellsWhyToo(t *testing.T) {
 	}
 }
 
+func TestRefusalForTheDeadlinesSakeIsATimeoutWhateverTheWaiterSays(t *testing.T) {
+	limiter := waiterFunc(func(context.Context) error { return errors.New("rate: Wait(n=1) would exceed context deadline") })
+	soon, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	for name, tc := range map[string]struct {
+		ctx     context.Context
+		timeout bool
+		of      string
+	}{
+		"with a deadline":    {soon, true, "pacing_deadline"},
+		"without a deadline": {t.Context(), false, "pacing_refused"},
+	} {
+		_, _, err := send(t, pacedhttp.New(newScript(), pacedhttp.Pace(limiter)), newRequest(t, "GET", nil).WithContext(tc.ctx))
+		refusal, ok := err.(*pacedhttp.PaceError)
+		if !ok || refusal.Timeout() != tc.timeout || refusal.Temporary() != tc.timeout || refusal.ErrorType() != tc.of {
+			t.Errorf("%s: got %#v", name, err)
+		}
+	}
+}
+
+func TestRefusalStaysOneThoughAHookEndsTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ends := pacedhttp.Observe(pacedhttp.Hooks{SlotRefused: func(_ context.Context, i pacedhttp.SlotInfo) {
+		if i.Err != errClosed {
+			t.Errorf("the hook was told of %v", i.Err)
+		}
+		cancel()
+	}})
+	_, _, err := send(t, pacedhttp.New(newScript(), ends, pacedhttp.Pace(grants(0))), newRequest(t, "GET", nil).WithContext(ctx))
+	if refusal, ok := err.(*pacedhttp.PaceError); !ok || refusal.Err != errClosed {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestFullQueueRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		quota, err := pacer.New(pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Second}}, MaxWaiting: 1})
