@@ -36,7 +36,8 @@ func AttemptFromContext(ctx context.Context) (AttemptInfo, bool) {
 // Its context has an end of its own besides the call's: its timeout, or that its response
 // was thrown away.
 type attempt struct {
-	separable // from the call's context
+	separable // from the call's context, or one that watches the connection's set-up
+	caller    context.Context
 
 	info     AttemptInfo
 	policy   *retrypolicy.Policy
@@ -127,7 +128,12 @@ func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error)
 		}
 		resp, err = nil, timeout
 	}
-	a.separateAfter(resp)
+	if resp != nil {
+		if attemptOf(resp) != a { // the base named another request
+			resp.Request = resp.Request.WithContext(a)
+		}
+		a.separateAfter(resp)
+	}
 	return resp, err
 }
 
@@ -143,6 +149,15 @@ func (a *attempt) done(resp *http.Response, err error, v retrypolicy.Verdict) {
 	if a.req != nil {
 		a.observer.attemptDone(a, AttemptResult{a.info, a.req, resp, err, v, uptime() - a.sent})
 	}
+	if resp == nil {
+		a.separateAfter(nil)
+	}
+}
+
+// parentIfOver leaves out what watched the attempt's connection.
+func (a *attempt) parentIfOver() (parent context.Context, over bool) {
+	_, over = a.separable.parentIfOver()
+	return a.caller, over
 }
 
 // Value answers for the attempt, also when it is over.

@@ -1,5 +1,7 @@
 package pacedhttp_test
 
+//lint:file-ignore SA1019 Request.Cancel is what http.Client.Timeout still sets
+
 import (
 	"context"
 	"errors"

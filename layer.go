@@ -142,11 +142,16 @@ type cancelContext struct {
 	mu    sync.Mutex
 	ended context.Context // nil before somebody asks
 	end   context.CancelFunc
+
+	released bool
 }
 
 func (c *cancelContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.released && c.ended == nil {
+		return c.Context.Done()
+	}
 	if c.ended == nil {
 		c.ended, c.end = context.WithCancel(c.Context)
 		go func() {
@@ -163,9 +168,25 @@ func (c *cancelContext) Done() <-chan struct{} {
 func (c *cancelContext) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.released = true
 	if c.end != nil {
 		c.end()
 	}
+}
+
+// made returns the context whose channel Done gave out, nil before.
+func (c *cancelContext) made() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
+}
+
+// Value has what is derived from c registered with the context whose channel it watches.
+func (c *cancelContext) Value(key any) any {
+	if ended := c.made(); ended != nil {
+		return ended.Value(key)
+	}
+	return c.Context.Value(key)
 }
 
 func (c *cancelContext) Err() error {
@@ -175,6 +196,9 @@ func (c *cancelContext) Err() error {
 	select {
 	case <-c.cancel:
 	default:
+		if ended := c.made(); ended != nil {
+			return ended.Err() // it may have been released
+		}
 		return nil
 	}
 	if deadline, ok := c.Deadline(); ok && !time.Now().Before(deadline) {

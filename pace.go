@@ -14,9 +14,9 @@ import (
 )
 
 // A Waiter blocks until the caller may go ahead, or returns why it may not. It
-// must be safe for concurrent use and return when ctx is done. A refusal while ctx has a
-// deadline is taken to mean that the wait would outlive it, unless the error has a method
-// ErrorType() string and does not match context.DeadlineExceeded. *pacer.Pacer,
+// must be safe for concurrent use and return when ctx is done. A refusal within a
+// minute of ctx's deadline is taken to mean that the wait would outlive it, unless the error
+// has a method ErrorType() string and does not match context.DeadlineExceeded. *pacer.Pacer,
 // *redispacer.Pacer and *rate.Limiter of golang.org/x/time are Waiters.
 //
 // A Waiter that also has PauseUntil(time.Time) is told when a server asks for a
@@ -37,9 +37,12 @@ type Waiter interface {
 // Waiter without PauseUntil.
 //
 // The wait counts towards the caller's deadline but never towards an attempt's
-// timeout or duration. If w refuses, nothing is sent and the error is a
+// timeout or duration, in a chain put together by [New]. If w refuses, nothing is sent and the error is a
 // [*PaceError]. A nil w paces nothing, nor does one that is a nil pointer.
 func Pace(w Waiter) Middleware {
+	if isNil(w) {
+		return func(next http.RoundTripper) http.RoundTripper { return next }
+	}
 	t := paceTransport{fixed: w, pick: func(*http.Request) Waiter { return w }}
 	return t.middleware
 }
@@ -158,7 +161,7 @@ func pacesOf(layers []ours) []*paceTransport {
 
 // sameAs reports whether t and other always have the same Waiter.
 func (t *paceTransport) sameAs(other *paceTransport) bool {
-	return !isNil(t.fixed) && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
+	return t.fixed != nil && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
 }
 
 // isNil reports whether w is nothing to wait for: a nil pointer in an interface is not.
@@ -253,9 +256,10 @@ func wait(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter) (r
 
 // tooLateFor reports whether a Waiter's err means that its slot would come after the
 // deadline of ctx. A Waiter whose error has no type for its reason, as that of *rate.Limiter
-// of golang.org/x/time has none, is taken to mean it wherever there is a deadline.
+// of golang.org/x/time has none, is taken to mean it where the deadline is near.
 func tooLateFor(ctx context.Context, err error) bool {
-	if _, ok := ctx.Deadline(); !ok {
+	deadline, ok := ctx.Deadline()
+	if !ok {
 		return false
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -265,8 +269,11 @@ func tooLateFor(ctx context.Context, err error) bool {
 		error
 		ErrorType() string
 	}](err)
-	return !named
+	return !named && time.Until(deadline) <= near
 }
+
+// near is how far off a deadline may be that a Waiter without a word for it refuses for.
+const near = time.Minute
 
 // throttledFor returns for how long the server wants not to be called; zero means
 // that it did not say.

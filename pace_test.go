@@ -244,7 +244,7 @@ func TestRefusalOfAWaiterThatIsToldToStopTellsWhyToo(t *testing.T) {
 
 func TestRefusalForTheDeadlinesSakeIsATimeoutWhateverTheWaiterSays(t *testing.T) {
 	limiter := waiterFunc(func(context.Context) error { return errors.New("rate: Wait(n=1) would exceed context deadline") })
-	soon, cancel := context.WithTimeout(t.Context(), time.Hour)
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for name, tc := range map[string]struct {
 		ctx     context.Context

@@ -1,11 +1,14 @@
 package pacedhttp
 
 import (
-	"fmt"
+	"context"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
 // Prepare calls f with a copy of each request just before it is sent, for what must
@@ -67,6 +70,9 @@ func (t *prepareTransport) prepared(req *http.Request) (*http.Request, error) {
 	if err := t.prepare(prepared, info); err != nil {
 		return nil, &prepareError{err}
 	}
+	if prepared.URL != nil && req.URL != nil && prepared.URL.Host != req.URL.Host {
+		prepared = prepared.WithContext(context.WithValue(prepared.Context(), readdressedKey{}, readdressed{from: req.URL, to: prepared.URL}))
+	}
 	if maps.EqualFunc(prepared.Trailer, req.Trailer, slices.Equal) {
 		prepared.Trailer = req.Trailer // the body may have values for it yet
 	}
@@ -86,12 +92,26 @@ func leftHost(req *http.Request) bool {
 			return true // whose response led here is not known
 		}
 	}
+	origin := askedOf(first)
 	for hop := req; hop != first; hop = hop.Response.Request {
-		if hop.URL == nil || first.URL == nil || !sameDomain(hop.URL.Hostname(), first.URL.Hostname()) {
+		if to := askedOf(hop); to == nil || origin == nil || !sameDomain(to.Hostname(), origin.Hostname()) {
 			return true
 		}
 	}
 	return false
+}
+
+// readdressed is the URL that a request came with, and the one that Prepare gave it.
+type readdressed struct{ from, to *url.URL }
+
+type readdressedKey struct{}
+
+// askedOf returns the URL that http.Client knows req by.
+func askedOf(req *http.Request) *url.URL {
+	if r, ok := req.Context().Value(readdressedKey{}).(readdressed); ok && r.to == req.URL {
+		return r.from
+	}
+	return req.URL
 }
 
 // sameDomain reports whether host is domain or a subdomain of it. What has a colon or a
@@ -106,6 +126,8 @@ func sameDomain(host, domain string) bool {
 
 type prepareError struct{ err error }
 
-func (e *prepareError) Error() string   { return fmt.Sprintf("pacedhttp: not sent: prepare: %v", e.err) }
+func (e *prepareError) Error() string {
+	return "pacedhttp: not sent: prepare: " + retrypolicy.ErrorText(e.err)
+}
 func (e *prepareError) Unwrap() error   { return e.err }
 func (e *prepareError) Retryable() bool { return false }

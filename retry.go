@@ -85,6 +85,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	for n := 1; ; n++ {
 		a, resp, err := c.attempt(n)
 		if err != nil && a.refused != "" {
+			a.abort()
 			return c.end(n-1, a.refused, nil, err)
 		}
 		c.last.forget()
@@ -144,7 +145,8 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 	if d := c.policy.MaxElapsed(); n > 1 && d > 0 {
 		a.startBy = c.began + min(d, math.MaxInt64/4)
 	}
-	a.Context, c.setUp = handshake.New(withoutEarlier(c.req.Context()), c.req)
+	a.caller = withoutEarlier(c.req.Context())
+	a.Context, c.setUp = handshake.New(a.caller, c.req)
 	c.current = a
 	out := c.req.WithContext(a)
 	c.body.Attach(out)

@@ -12,7 +12,8 @@ import (
 // it: at a timeout, or because the response is thrown away. Once the response has been
 // read it is separated from the parent, so that a parent that lives long keeps nothing of
 // it. Separation ends nothing, neither what may still be sent of the request nor what is
-// made of the response's Request: from then on it is the parent that answers.
+// made of the response's Request: from then on it is the parent that answers, and what was
+// derived from s before goes on to be told.
 //
 // It costs nothing before somebody asks for Done, as net/http does, and little then: each
 // request pays for it.
@@ -35,9 +36,18 @@ func separableOf(resp *http.Response) *separable {
 // Done implements context.Context.
 func (s *separable) Done() <-chan struct{} {
 	if own := s.ending(); own != separated {
+		s.notice(own)
 		return own.done
 	}
 	return s.Context.Done()
+}
+
+// notice has own end with the parent at once: who asks must not be told later than the
+// parent's own children.
+func (s *separable) notice(own *ending) {
+	if err := s.Context.Err(); err != nil {
+		own.end(err, nil)
+	}
 }
 
 // Err implements context.Context.
@@ -46,6 +56,7 @@ func (s *separable) Err() error {
 	if own == nil || own == separated {
 		return s.Context.Err()
 	}
+	s.notice(own)
 	own.mu.Lock()
 	defer own.mu.Unlock()
 	return own.err
@@ -54,10 +65,21 @@ func (s *separable) Err() error {
 // AfterFunc is what package context registers children by. Without it each would have a
 // goroutine.
 func (s *separable) AfterFunc(f func()) (stop func() bool) {
-	if own := s.ending(); own != separated {
-		return own.afterFunc(f)
+	own := s.ending()
+	if own == separated {
+		return context.AfterFunc(s.Context, f)
 	}
-	return context.AfterFunc(s.Context, f)
+	i, ok := own.register(f)
+	if !ok {
+		go f()
+	}
+	return func() bool {
+		left := own.leave(i)
+		if own.mayRelease() {
+			s.release(own)
+		}
+		return left
+	}
 }
 
 // Value implements context.Context. [context.Cause] finds the cause of an end by it.
@@ -99,23 +121,39 @@ func (s *separable) end(cause error) {
 	}
 }
 
-// separateAfter separates s when resp has been read or closed, and ends it if there is no
-// response.
+// separateAfter separates s when resp has been read or closed, at once where nobody below has
+// asked for its end, and ends it if there is no response.
 func (s *separable) separateAfter(resp *http.Response) {
 	switch own := s.own.Load(); {
 	case own == nil:
-		s.separate() // nobody below has asked, and nobody above must
+		s.separate()
 	case resp == nil:
 		s.end(nil)
 	case resp.Body == http.NoBody, own.release == nil && !resp.Uncompressed:
-		s.separate() // there is nothing to release, and the response can be closed by itself
+		s.separate() // the response can be closed without its context's end
 	default:
 		resp.Body = whenRead(resp.Body, s.separate)
 	}
 }
 
+// separate makes the parent answer for s, as soon as nothing that was derived from s is left
+// to be told of its end: what is still being sent, say.
 func (s *separable) separate() {
-	if own := s.own.Swap(separated); own != nil && own.release != nil {
+	own := s.own.Load()
+	if own == nil && s.own.CompareAndSwap(nil, separated) {
+		return
+	}
+	own = s.own.Load()
+	own.mu.Lock()
+	own.over = true
+	own.mu.Unlock()
+	if own.mayRelease() {
+		s.release(own)
+	}
+}
+
+func (s *separable) release(own *ending) {
+	if s.own.CompareAndSwap(own, separated) && own.release != nil {
 		own.release()
 	}
 }
@@ -133,10 +171,7 @@ func (s *separable) ending() *ending {
 			}
 			continue
 		}
-		own.release = context.AfterFunc(s.Context, func() { own.end(s.Context.Err(), nil) })
-		if s.Context.Err() != nil {
-			own.end(s.Context.Err(), nil)
-		}
+		own.release = context.AfterFunc(s.Context, func() { s.notice(own) })
 		if s.own.CompareAndSwap(nil, own) {
 			return own
 		}
@@ -152,7 +187,9 @@ type ending struct {
 
 	mu       sync.Mutex
 	err      error
+	over     bool     // the response has been read
 	children []func() // nil where one has left
+	left     int      // how many have
 	first    [1]func()
 }
 
@@ -180,34 +217,51 @@ func (e *ending) end(err error, cause *context.Context) {
 	}
 }
 
-func (e *ending) afterFunc(f func()) (stop func() bool) {
+// register has f called at the end, unless that has come.
+func (e *ending) register(f func()) (i int, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.err != nil {
-		go f()
-		return func() bool { return false }
+		return 0, false
 	}
-	i := len(e.children)
-	if i == 0 {
+	if e.children == nil {
 		e.children = e.first[:0] // room for the only child that most have
 	}
 	e.children = append(e.children, f)
-	return func() bool {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.children == nil || e.children[i] == nil {
-			return false
-		}
-		e.children[i] = nil
-		return true
+	return len(e.children) - 1, true
+}
+
+// leave reports whether child i was registered and is no more.
+func (e *ending) leave(i int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.children == nil || e.children[i] == nil {
+		return false
 	}
+	e.children[i] = nil
+	e.left++
+	return true
+}
+
+func (e *ending) isOver() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.over
+}
+
+// mayRelease reports whether the parent need not tell e of its end any more.
+func (e *ending) mayRelease() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.over && e.left == len(e.children)
 }
 
 var errDiscarded = errors.New("pacedhttp: the response was thrown away")
 
 // parentIfOver returns s's parent, and whether s is but a memory of an exchange.
 func (s *separable) parentIfOver() (parent context.Context, over bool) {
-	return s.Context, s.own.Load() == separated
+	own := s.own.Load()
+	return s.Context, own == separated || own != nil && own.isOver()
 }
 
 // withoutEarlier returns ctx without the exchange that it tells of, if that is over: the

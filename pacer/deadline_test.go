@@ -252,7 +252,7 @@ func TestMaxWaitEndsTheWaitWhereTheFutureIsUnknown(t *testing.T) {
 			if err() != nil {
 				t.Errorf("refused before its time: %v", err())
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if refusal, ok := err().(*pacer.Error); !ok || refusal.ErrorType() != "pacing_max_wait" || refusal.Timeout() {
 				t.Errorf("got %v, want ErrMaxWait", err())

@@ -181,11 +181,3 @@ func (s *schedule) busyUntil() time.Duration {
 	return until
 }
 
-// memory returns for how long a start may matter.
-func (s *schedule) memory() time.Duration {
-	longest := s.period
-	for _, r := range s.rules {
-		longest = max(longest, r.memory())
-	}
-	return longest
-}

@@ -21,7 +21,7 @@ func (f failure) Timeout() bool {
 
 func (f failure) Temporary() bool {
 	e, ok := errors.AsType[net.Error](f.err)
-	return ok && e.Temporary()
+	return ok && e.Temporary() //lint:ignore SA1019 net.Error has it
 }
 
 // unsent is a failure that says nothing of the next attempt.

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
 // ErrNotReplayable is what [Body.Rewind] returns for a body that has no GetBody and of
@@ -89,7 +91,7 @@ func (b *Body) Retire() {
 // A bodyError is a fault of the request body, which another attempt would not mend.
 type bodyError struct{ err error }
 
-func (e *bodyError) Error() string   { return e.err.Error() }
+func (e *bodyError) Error() string   { return retrypolicy.ErrorText(e.err) }
 func (e *bodyError) Unwrap() error   { return e.err }
 func (e *bodyError) Retryable() bool { return false }
 
