@@ -1,5 +1,7 @@
 package pacedhttp_test
 
+//lint:file-ignore SA1019 Request.Cancel is what http.Client.Timeout still sets
+
 import (
 	"context"
 	"errors"
@@ -394,7 +396,3 @@ func TestEndOfTheCallersContextIsSeenAtOnce(t *testing.T) {
 		t.Errorf("%d of 100", late)
 	}
 }
-
-type errOf string
-
-func (e errOf) Error() string { return string(e) }

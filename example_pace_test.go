@@ -225,7 +225,14 @@ func ExampleFallback_afterRetries() {
 	_, err := without.Get(stuck.URL)
 	fmt.Println("without one, the original error:", errors.Is(err, context.DeadlineExceeded))
 
-	if resp, err := with.Get(broken.URL); err == nil {
+	// However busy the machine is, this server is given the time to answer.
+	patient := retrypolicy.WithPolicy(context.Background(), retrypolicy.Must(retrypolicy.Config{AttemptTimeout: time.Minute, MaxAttempts: 1}))
+	req, err := http.NewRequestWithContext(patient, http.MethodGet, broken.URL, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if resp, err := with.Do(req); err == nil {
 		resp.Body.Close()
 		fmt.Println("another kind of failure:", resp.Status)
 	}

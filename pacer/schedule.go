@@ -180,4 +180,3 @@ func (s *schedule) busyUntil() time.Duration {
 	}
 	return until
 }
-

@@ -21,7 +21,8 @@ func (f failure) Timeout() bool {
 
 func (f failure) Temporary() bool {
 	e, ok := errors.AsType[net.Error](f.err)
-	return ok && e.Temporary() //lint:ignore SA1019 net.Error has it
+	//lint:ignore SA1019 net.Error has it
+	return ok && e.Temporary()
 }
 
 // unsent is a failure that says nothing of the next attempt.

@@ -237,7 +237,8 @@ func TestAMarkedErrorKeepsItsTimeout(t *testing.T) {
 	req := request(t, "POST", "https://"+listen(t, func(conn net.Conn) { io.Copy(io.Discard, conn) }))
 	_, explained := send(t, tr, req)
 	e, ok := errors.AsType[net.Error](explained)
-	if !ok || !e.Timeout() || !e.Temporary() { //lint:ignore SA1019 net.Error has it
+	//lint:ignore SA1019 net.Error has it
+	if !ok || !e.Timeout() || !e.Temporary() {
 		t.Errorf("%#v lost that it is a timeout", explained)
 	}
 	e, ok = errors.AsType[net.Error](error(&url.Error{Op: "Post", Err: explained}))
