@@ -40,18 +40,18 @@ func (c comparison) String() string {
 
 // possible reports whether there is such a call.
 func (c comparison) possible() bool {
-	return (c.proto == wire || c.answer.handle != nil) && (c.life.timeout == 0 || c.way == client)
+	return (c.proto == rawHTTP1 || c.answer.handle != nil) && (c.life.timeout == 0 || c.way == throughClient)
 }
 
 // A way is what a program calls.
 type way string
 
 const (
-	roundTrip way = "RoundTrip"
-	client    way = "Client"
+	throughRoundTrip way = "RoundTrip"
+	throughClient    way = "Client"
 )
 
-var ways = []way{roundTrip, client}
+var ways = []way{throughRoundTrip, throughClient}
 
 // A sentBody is the body of a request.
 type sentBody struct {
@@ -65,7 +65,7 @@ type sentBody struct {
 
 const payload = "payload"
 
-var upload = noise(40 * kib)
+var longPayload = noise(40 * kib)
 
 var errBroken = errors.New("disk gone")
 
@@ -74,7 +74,7 @@ func hidden(*testing.T) io.Reader { return struct{ io.Reader }{strings.NewReader
 
 func inMemory(*testing.T) io.Reader { return strings.NewReader(payload) }
 
-func file(t *testing.T) io.Reader {
+func openFile(t *testing.T) io.Reader {
 	f, err := os.Open("main_test.go") // any file will do
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func piped(*testing.T) io.Reader {
 	return r
 }
 
-func length(n int64) func(*http.Request) { return func(r *http.Request) { r.ContentLength = n } }
+func ofLength(n int64) func(*http.Request) { return func(r *http.Request) { r.ContentLength = n } }
 
 func expect(r *http.Request) { r.Header.Set("Expect", "100-continue") }
 
@@ -107,7 +107,7 @@ func withTrailer(r *http.Request) {
 
 var noBody = sentBody{name: "no body", memory: true}
 
-var bodies = []sentBody{
+var sentBodies = []sentBody{
 	noBody,
 	{name: "NoBody", reader: func(*testing.T) io.Reader { return http.NoBody }, memory: true},
 	{name: "empty string", reader: func(*testing.T) io.Reader { return strings.NewReader("") }, memory: true},
@@ -116,25 +116,25 @@ var bodies = []sentBody{
 	{name: "bytes.Buffer", reader: func(*testing.T) io.Reader { return bytes.NewBufferString(payload) }, memory: true},
 	{name: "strings.Reader", reader: inMemory, memory: true},
 	{name: "strings.Reader without GetBody", reader: inMemory, edit: func(r *http.Request) { r.GetBody = nil }},
-	{name: "strings.Reader of unknown length", reader: inMemory, edit: length(-1)},
-	{name: "long bytes.Reader", reader: func(*testing.T) io.Reader { return bytes.NewReader(upload) }},
-	{name: "long stream", reader: func(*testing.T) io.Reader { return struct{ io.Reader }{bytes.NewReader(upload)} }},
-	{name: "file", reader: file},
-	{name: "file of known length", reader: file, edit: func(r *http.Request) {
+	{name: "strings.Reader of unknown length", reader: inMemory, edit: ofLength(-1)},
+	{name: "long bytes.Reader", reader: func(*testing.T) io.Reader { return bytes.NewReader(longPayload) }},
+	{name: "long stream", reader: func(*testing.T) io.Reader { return struct{ io.Reader }{bytes.NewReader(longPayload)} }},
+	{name: "file", reader: openFile},
+	{name: "file of known length", reader: openFile, edit: func(r *http.Request) {
 		if info, err := r.Body.(*os.File).Stat(); err == nil {
 			r.ContentLength = info.Size()
 		}
 	}},
 	{name: "pipe", reader: piped},
-	{name: "pipe of known length", reader: piped, edit: length(7)},
+	{name: "pipe of known length", reader: piped, edit: ofLength(7)},
 	{name: "stream", reader: hidden},
-	{name: "stream of known length", reader: hidden, edit: length(7)},
+	{name: "stream of known length", reader: hidden, edit: ofLength(7)},
 	{name: "stream with GetBody", reader: hidden, edit: func(r *http.Request) {
 		r.ContentLength = 7
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(hidden(nil)), nil }
 	}},
-	{name: "stream a byte a time", reader: func(t *testing.T) io.Reader { return iotest.OneByteReader(hidden(t)) }, edit: length(7)},
-	{name: "stream that ends with its last bytes", reader: func(t *testing.T) io.Reader { return iotest.DataErrReader(hidden(t)) }, edit: length(7)},
+	{name: "stream a byte a time", reader: func(t *testing.T) io.Reader { return iotest.OneByteReader(hidden(t)) }, edit: ofLength(7)},
+	{name: "stream that ends with its last bytes", reader: func(t *testing.T) io.Reader { return iotest.DataErrReader(hidden(t)) }, edit: ofLength(7)},
 	{name: "trailer", reader: inMemory, edit: func(r *http.Request) { withTrailer(r); r.ContentLength = -1 }},
 	{name: "trailer after a known length", reader: inMemory, edit: withTrailer},
 	{name: "expecting 100", reader: inMemory, edit: expect},
@@ -143,22 +143,22 @@ var bodies = []sentBody{
 
 // faultyBodies are never whole.
 var faultyBodies = []sentBody{
-	{name: "shorter than its length", reader: hidden, edit: length(10), mismatch: true},
-	{name: "longer than its length", reader: hidden, edit: length(3), mismatch: true},
-	{name: "strings.Reader shorter than its length", reader: inMemory, edit: length(10), mismatch: true},
-	{name: "strings.Reader longer than its length", reader: inMemory, edit: length(3), mismatch: true},
-	{name: "failing at once", reader: func(*testing.T) io.Reader { return failingReader{errBroken} }, edit: length(7)},
+	{name: "shorter than its length", reader: hidden, edit: ofLength(10), mismatch: true},
+	{name: "longer than its length", reader: hidden, edit: ofLength(3), mismatch: true},
+	{name: "strings.Reader shorter than its length", reader: inMemory, edit: ofLength(10), mismatch: true},
+	{name: "strings.Reader longer than its length", reader: inMemory, edit: ofLength(3), mismatch: true},
+	{name: "failing at once", reader: func(*testing.T) io.Reader { return failingReader{errBroken} }, edit: ofLength(7)},
 	{name: "failing in the middle", reader: func(*testing.T) io.Reader {
 		return io.MultiReader(strings.NewReader("pay"), failingReader{errBroken})
 	}},
 	{name: "failing in the middle of its length", reader: func(*testing.T) io.Reader {
 		return io.MultiReader(strings.NewReader("pay"), failingReader{errBroken})
-	}, edit: length(7)},
+	}, edit: ofLength(7)},
 }
 
-// named returns those of the bodies that have one of the names.
+// named returns those of sentBodies that have one of the names.
 func named(names ...string) []sentBody {
-	return slices.DeleteFunc(slices.Clone(bodies), func(b sentBody) bool { return !slices.Contains(names, b.name) })
+	return slices.DeleteFunc(slices.Clone(sentBodies), func(b sentBody) bool { return !slices.Contains(names, b.name) })
 }
 
 // A life is what becomes of the caller's context.
@@ -172,8 +172,8 @@ type life struct {
 
 func alive() (context.Context, context.CancelFunc) { return context.WithCancel(context.Background()) }
 
-// canceled returns the beginning of a life that ends after a time, for a cause or without.
-func canceled(after time.Duration, cause error) func() (context.Context, context.CancelFunc) {
+// canceledAfterwards returns the beginning of a life that ends after a time, for a cause or without.
+func canceledAfterwards(after time.Duration, cause error) func() (context.Context, context.CancelFunc) {
 	return func() (context.Context, context.CancelFunc) {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		stop := func() { cancel(cause) }
@@ -186,7 +186,7 @@ func canceled(after time.Duration, cause error) func() (context.Context, context
 	}
 }
 
-func deadline(after time.Duration) func() (context.Context, context.CancelFunc) {
+func endsWithin(after time.Duration) func() (context.Context, context.CancelFunc) {
 	return func() (context.Context, context.CancelFunc) {
 		return context.WithTimeout(context.Background(), after)
 	}
@@ -195,14 +195,14 @@ func deadline(after time.Duration) func() (context.Context, context.CancelFunc) 
 var (
 	unending = []life{{name: "alive", begin: alive}}
 	atOnce   = []life{
-		{name: "cancelled before", begin: canceled(0, nil), over: true},
-		{name: "cancelled before, for a cause", begin: canceled(0, errBroken), over: true, cause: true},
-		{name: "deadline before", begin: deadline(-time.Second), over: true},
+		{name: "cancelled before", begin: canceledAfterwards(0, nil), over: true},
+		{name: "cancelled before, for a cause", begin: canceledAfterwards(0, errBroken), over: true, cause: true},
+		{name: "deadline before", begin: endsWithin(-time.Second), over: true},
 	}
 	later = []life{
-		{name: "cancelled", begin: canceled(time.Minute, nil)},
-		{name: "cancelled for a cause", begin: canceled(time.Minute, errBroken), cause: true},
-		{name: "deadline", begin: deadline(time.Minute)},
+		{name: "cancelled", begin: canceledAfterwards(time.Minute, nil)},
+		{name: "cancelled for a cause", begin: canceledAfterwards(time.Minute, errBroken), cause: true},
+		{name: "deadline", begin: endsWithin(time.Minute)},
 		{name: "Client.Timeout", begin: alive, timeout: time.Minute},
 	}
 )
@@ -228,13 +228,13 @@ func (c comparison) over(t *testing.T, layers func() []pacedhttp.Middleware) sig
 			return nil
 		}})
 		send := rt.RoundTrip
-		if c.way == client {
+		if c.way == throughClient {
 			send = (&http.Client{Transport: rt, Timeout: c.life.timeout}).Do
 		}
 		began := time.Now()
 		resp, err := send(c.request(t, ctx))
 		s["took"], s["error"] = time.Since(began).String(), lineage(err)
-		s["failed"], s["timeout"] = fmt.Sprint(err != nil), timeout(err)
+		s["failed"], s["timeout"] = fmt.Sprint(err != nil), isTimeout(err)
 		if resp != nil {
 			s.look(resp)
 		}
@@ -245,7 +245,7 @@ func (c comparison) over(t *testing.T, layers func() []pacedhttp.Middleware) sig
 		defer w.mu.Unlock()
 		s["bytes"], s["server"] = strings.Join(w.bytes, "\n"), strings.Join(w.saw, "\n")
 		s["connections"] = fmt.Sprint(w.conns)
-		if c.proto == wire && c.body.memory {
+		if c.proto == rawHTTP1 && c.body.memory {
 			s["writes"] = fmt.Sprint(w.packs)
 		}
 	})
@@ -285,9 +285,12 @@ func (s sight) look(resp *http.Response) {
 		if c, ok := conn.(interface{ CloseWrite() error }); ok {
 			s["half close"] = lineage(c.CloseWrite())
 		}
+	} else if resp.StatusCode == http.StatusSwitchingProtocols {
+		s["conversation"] = "impossible"
+		resp.Body.Close()
 	}
 	body, err := io.ReadAll(resp.Body)
-	s["body"], s["end"], s["timeout at the end"] = string(body), lineage(err), timeout(err)
+	s["body"], s["end"], s["timeout at the end"] = string(body), lineage(err), isTimeout(err)
 	_, err = resp.Body.Read(make([]byte, 1))
 	s["after the end"] = lineage(err)
 	s["trailer"] = fmt.Sprint(resp.Trailer)
@@ -296,8 +299,8 @@ func (s sight) look(resp *http.Response) {
 	s["after the close"] = lineage(err)
 }
 
-// timeout tells whether net.Error says that err is one.
-func timeout(err error) string {
+// isTimeout tells whether net.Error says that err is one.
+func isTimeout(err error) string {
 	e, ok := errors.AsType[net.Error](err)
 	return fmt.Sprint(ok && e.Timeout())
 }

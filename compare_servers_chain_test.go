@@ -39,11 +39,11 @@ type reaction struct {
 type ending int
 
 const (
-	reuse ending = iota // for the next request
-	hangUp
-	reset
-	echo // of a line, before it hangs up
-	hold // until the client hangs up
+	thenReuse ending = iota // for the next request
+	thenHangUp
+	thenReset
+	thenEcho // of a line, before it hangs up
+	thenHold // until the client hangs up
 )
 
 const elsewhere = "/elsewhere"
@@ -126,10 +126,10 @@ const statusOK = "HTTP/1.1 200 OK\r\n"
 
 // framings are answers whose bodies are delimited, coded and followed in all the ways there are.
 var framings = []reaction{
-	{name: "no length", head: statusOK + "\r\n", body: "answer", then: hangUp, handle: flushed("answer", nothing)},
-	{name: "HTTP/1.0", head: "HTTP/1.0 200 OK\r\nX-Answer: one\r\n\r\n", body: "answer", then: hangUp},
+	{name: "no length", head: statusOK + "\r\n", body: "answer", then: thenHangUp, handle: flushed("answer", nothing)},
+	{name: "HTTP/1.0", head: "HTTP/1.0 200 OK\r\nX-Answer: one\r\n\r\n", body: "answer", then: thenHangUp},
 	{name: "no body", head: statusOK + "Content-Length: 0\r\n\r\n", handle: nothing},
-	{name: "connection to be closed", head: statusOK + "Connection: close\r\nContent-Length: 6\r\n\r\n", body: "answer", then: hangUp,
+	{name: "connection to be closed", head: statusOK + "Connection: close\r\nContent-Length: 6\r\n\r\n", body: "answer", then: thenHangUp,
 		handle: withHeader(flushed("answer", nothing), "Connection", "close", "Content-Length", "6")},
 	{name: "reason of its own", head: "HTTP/1.1 299 Well, now\r\nContent-Length: 6\r\n\r\n", body: "answer"},
 	{name: "long", head: statusOK + "Content-Length: 70000\r\n\r\n", body: strings.Repeat("answer ", 10_000),
@@ -151,43 +151,43 @@ var framings = []reaction{
 			w.WriteHeader(http.StatusEarlyHints)
 			io.WriteString(w, "answer")
 		}, "Link", "<a>")},
-	{name: "upgrade", head: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", then: echo, upgrade: "echo"},
+	{name: "upgrade", head: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", then: thenEcho, upgrade: "echo"},
 	{name: "upgrade refused", head: "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 6\r\n\r\n", body: "answer", upgrade: "echo"},
 }
 
 // breakages are answers that are none, or not whole.
 var breakages = []reaction{
-	{name: "hangs up", then: hangUp, handle: abort},
-	{name: "resets", then: reset},
-	{name: "hangs up in the head", head: statusOK + "X-Ans", then: hangUp},
-	{name: "resets in the head", head: statusOK + "X-Ans", then: reset},
-	{name: "hangs up in the body", head: statusOK + "Content-Length: 10\r\n\r\n", body: "answer", then: hangUp,
+	{name: "hangs up", then: thenHangUp, handle: abort},
+	{name: "resets", then: thenReset},
+	{name: "hangs up in the head", head: statusOK + "X-Ans", then: thenHangUp},
+	{name: "resets in the head", head: statusOK + "X-Ans", then: thenReset},
+	{name: "hangs up in the body", head: statusOK + "Content-Length: 10\r\n\r\n", body: "answer", then: thenHangUp,
 		handle: withHeader(flushed("answer", abort), "Content-Length", "10")},
-	{name: "resets in the body", head: statusOK + "Content-Length: 10\r\n\r\n", body: "answer", then: reset},
-	{name: "hangs up in the chunks", head: statusOK + "Transfer-Encoding: chunked\r\n\r\n", body: "6\r\nanswer\r\n", then: hangUp, handle: flushed("answer", abort)},
-	{name: "hangs up in the trailers", head: statusOK + "Transfer-Encoding: chunked\r\n\r\n", body: "6\r\nanswer\r\n0\r\nX-Su", then: hangUp},
-	{name: "length too great", head: statusOK + "Content-Length: 10\r\n\r\n", body: "answer", then: hangUp,
+	{name: "resets in the body", head: statusOK + "Content-Length: 10\r\n\r\n", body: "answer", then: thenReset},
+	{name: "hangs up in the chunks", head: statusOK + "Transfer-Encoding: chunked\r\n\r\n", body: "6\r\nanswer\r\n", then: thenHangUp, handle: flushed("answer", abort)},
+	{name: "hangs up in the trailers", head: statusOK + "Transfer-Encoding: chunked\r\n\r\n", body: "6\r\nanswer\r\n0\r\nX-Su", then: thenHangUp},
+	{name: "length too great", head: statusOK + "Content-Length: 10\r\n\r\n", body: "answer", then: thenHangUp,
 		handle: withHeader(flushed("answer", nothing), "Content-Length", "10")},
-	{name: "length too small", head: statusOK + "Connection: close\r\nContent-Length: 3\r\n\r\n", body: "answer", then: hangUp},
-	{name: "lengths that disagree", head: statusOK + "Content-Length: 3\r\nContent-Length: 6\r\n\r\n", body: "answer", then: hangUp},
-	{name: "length that is none", head: statusOK + "Content-Length: six\r\n\r\n", body: "answer", then: hangUp},
-	{name: "malformed chunk", head: statusOK + "Transfer-Encoding: chunked\r\n\r\n", body: "6\r\nanswer\r\nxyz\r\n", then: hangUp},
-	{name: "unknown coding", head: statusOK + "Transfer-Encoding: rot13\r\n\r\n", body: "nafjre", then: hangUp},
-	{name: "malformed protocol", head: "ICY 200 OK\r\n\r\n", then: hangUp},
-	{name: "malformed status", head: "HTTP/1.1 2OO OK\r\n\r\n", then: hangUp},
-	{name: "no status", head: "HTTP/1.1\r\n\r\n", then: hangUp},
-	{name: "malformed header", head: statusOK + "no colon\r\n\r\n", then: hangUp},
-	{name: "malformed header name", head: statusOK + "a b: c\r\n\r\n", then: hangUp},
+	{name: "length too small", head: statusOK + "Connection: close\r\nContent-Length: 3\r\n\r\n", body: "answer", then: thenHangUp},
+	{name: "lengths that disagree", head: statusOK + "Content-Length: 3\r\nContent-Length: 6\r\n\r\n", body: "answer", then: thenHangUp},
+	{name: "length that is none", head: statusOK + "Content-Length: six\r\n\r\n", body: "answer", then: thenHangUp},
+	{name: "malformed chunk", head: statusOK + "Transfer-Encoding: chunked\r\n\r\n", body: "6\r\nanswer\r\nxyz\r\n", then: thenHangUp},
+	{name: "unknown coding", head: statusOK + "Transfer-Encoding: rot13\r\n\r\n", body: "nafjre", then: thenHangUp},
+	{name: "malformed protocol", head: "ICY 200 OK\r\n\r\n", then: thenHangUp},
+	{name: "malformed status", head: "HTTP/1.1 2OO OK\r\n\r\n", then: thenHangUp},
+	{name: "no status", head: "HTTP/1.1\r\n\r\n", then: thenHangUp},
+	{name: "malformed header", head: statusOK + "no colon\r\n\r\n", then: thenHangUp},
+	{name: "malformed header name", head: statusOK + "a b: c\r\n\r\n", then: thenHangUp},
 	{name: "gzip that is none", head: statusOK + "Content-Encoding: gzip\r\nContent-Length: 6\r\n\r\n", body: "answer",
 		handle: withHeader(flushed("answer", nothing), "Content-Encoding", "gzip")},
-	{name: "gzip cut off", head: statusOK + "Content-Encoding: gzip\r\n\r\n", body: zipped("answer")[:20], then: hangUp,
+	{name: "gzip cut off", head: statusOK + "Content-Encoding: gzip\r\n\r\n", body: zipped("answer")[:20], then: thenHangUp,
 		handle: withHeader(flushed(zipped("answer")[:20], abort), "Content-Encoding", "gzip")},
-	{name: "upgrade not asked for", head: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", then: echo},
+	{name: "upgrade not asked for", head: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", then: thenEcho},
 }
 
 var (
-	silence = reaction{name: "silence", then: hold, handle: untilGone}
-	stall   = reaction{name: "stall", head: statusOK + "Content-Length: 10\r\n\r\n", body: "answer", then: hold, handle: flushed("answer", untilGone)}
+	silence = reaction{name: "silence", then: thenHold, handle: untilGone}
+	stall   = reaction{name: "stall", head: statusOK + "Content-Length: 10\r\n\r\n", body: "answer", then: thenHold, handle: flushed("answer", untilGone)}
 )
 
 // early returns a as it is answered before the body is read.
@@ -217,8 +217,8 @@ func (w *witness) note(bytes string, req *http.Request, body []byte, err error) 
 		req.Proto, req.Method, req.Host, req.URL, req.Header, req.ContentLength, req.TransferEncoding, body, err, req.Trailer))
 }
 
-// wire is the protocol whose server reads and writes bytes by itself.
-const wire = "wire"
+// rawHTTP1 is the protocol whose server reads and writes bytes by itself.
+const rawHTTP1 = "raw HTTP/1.1"
 
 // transport returns one that speaks proto to w.
 func (w *witness) transport(t *testing.T, proto string) *http.Transport {
@@ -228,7 +228,7 @@ func (w *witness) transport(t *testing.T, proto string) *http.Transport {
 		go w.serve(server)
 		return client, nil
 	}
-	if proto != wire {
+	if proto != rawHTTP1 {
 		base = servePiped(t, proto, w.handle)
 		dial = base.DialContext
 	}
@@ -298,17 +298,17 @@ func (w *witness) serve(conn net.Conn) {
 			io.WriteString(conn, text)
 		}
 		switch {
-		case a.early, a.then == hold:
+		case a.early, a.then == thenHold:
 			io.Copy(io.Discard, r)
 			return
-		case a.then == echo:
+		case a.then == thenEcho:
 			line, _ := r.ReadString('\n')
 			io.WriteString(conn, line)
 			return
-		case a.then == reset:
+		case a.then == thenReset:
 			w.resets.Store(true)
 			return
-		case a.then == hangUp:
+		case a.then == thenHangUp:
 			return
 		}
 	}

@@ -181,14 +181,6 @@ func (c *cancelContext) made() context.Context {
 	return c.ended
 }
 
-// Value has what is derived from c registered with the context whose channel it watches.
-func (c *cancelContext) Value(key any) any {
-	if ended := c.made(); ended != nil {
-		return ended.Value(key)
-	}
-	return c.Context.Value(key)
-}
-
 func (c *cancelContext) Err() error {
 	if err := c.Context.Err(); err != nil {
 		return err

@@ -48,8 +48,12 @@ func servePiped(t testing.TB, proto string, handler http.HandlerFunc) *http.Tran
 		Protocols: protocols,
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			client, server := net.Pipe()
-			pipes.conns <- server
-			return client, nil
+			select {
+			case pipes.conns <- server:
+				return client, nil
+			case <-pipes.done: // a connection that nobody waits for any more
+				return nil, net.ErrClosed
+			}
 		},
 	}
 	t.Cleanup(func() {
