@@ -129,7 +129,7 @@ func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error)
 		resp, err = nil, timeout
 	}
 	if resp != nil {
-		if attemptOf(resp) != a { // the base named another request
+		if attemptOf(resp) == nil { // the base named a request of its own
 			resp.Request = resp.Request.WithContext(a)
 		}
 		a.separateAfter(resp)

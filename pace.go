@@ -189,7 +189,6 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 		began = uptime()
 	}
 	reason, err := wait(ctx, limited, tooLate, w)
-	refusal, refused := errors.AsType[*PaceError](err)
 	if measured {
 		waited = uptime() - began
 	}
@@ -204,7 +203,7 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 		a.refused = reason
 	}
 	why := err
-	if refused {
+	if refusal, refused := err.(*PaceError); refused {
 		why = refusal.Err
 	}
 	observer.slotRefused(ctx, SlotInfo{Request: req, Waited: waited, Err: why})
