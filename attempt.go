@@ -50,6 +50,7 @@ type attempt struct {
 
 	timer   *time.Timer // nil before start
 	ticking bool
+	listens bool // while it waits for a slot of its own
 
 	req  *http.Request // as it was sent; nil before, and where nobody observes
 	sent time.Duration // when, on uptime's clock; set with req
@@ -104,8 +105,13 @@ func (a *attempt) waitsFor(t *paceTransport) bool { return slices.Contains(a.ret
 // startsWith reports whether t is the last layer that the attempt waits in.
 func (a *attempt) startsWith(t *paceTransport) bool { return a.retry.paces[len(a.retry.paces)-1] == t }
 
-// Waited is how a pacer.Pacer tells the context of a Wait that there was a wait.
-func (a *attempt) Waited(d time.Duration) { a.info.PacedFor += d }
+// Waited is how a pacer.Pacer tells the context of a Wait that there was a wait. Another
+// chain may wait with the attempt's context, which is none of the attempt's.
+func (a *attempt) Waited(d time.Duration) {
+	if a.listens {
+		a.info.PacedFor += d
+	}
+}
 
 // hold stops the attempt's timeout, while it waits for a slot or for good. If its time has
 // come the attempt is over, even if the timer has not got round to it.

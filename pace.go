@@ -184,15 +184,22 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 	limited, tooLate, cancel := bound(ctx, a)
 	defer cancel()
 	var began, waited time.Duration
-	measured := observer != nil || a != nil && !tells(w, limited)
+	told := a != nil && tells(w, limited)
+	measured := observer != nil || a != nil && !told
 	if measured {
 		began = uptime()
+	}
+	if told {
+		a.listens = true
 	}
 	reason, err := wait(ctx, limited, tooLate, w)
 	if measured {
 		waited = uptime() - began
 	}
-	if a != nil && !tells(w, limited) {
+	switch {
+	case told:
+		a.listens = false
+	case a != nil:
 		a.info.PacedFor += waited // there may be several Pace layers
 	}
 	if err == nil {

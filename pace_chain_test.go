@@ -48,6 +48,27 @@ func TestAnotherChainsSlotIsNotTheAttempts(t *testing.T) {
 	})
 }
 
+func TestWaitForAnotherChainsPacerIsNotTheAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := pacer.Burst(1, time.Hour)
+		slow.Allow()
+		tokens := pacedhttp.New(newScript(), pacedhttp.Pace(slow))
+		fetch := func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+			_, _, err := send(t, tokens, newRequestTo(t, "GET", "http://tokens.test/", nil).WithContext(req.Context()))
+			return err
+		}
+		var info pacedhttp.AttemptInfo
+		base := newScript(step{answer: func(req *http.Request) (*http.Response, error) {
+			info, _ = pacedhttp.AttemptFromContext(req.Context())
+			return &http.Response{StatusCode: 200}, nil
+		}})
+		rt := pacedhttp.New(base, pacedhttp.Retry(nil), pacedhttp.Pace(unlimited()), pacedhttp.Prepare(fetch))
+		if _, _, err := send(t, rt, newRequest(t, "GET", nil)); err != nil || info.PacedFor != 0 {
+			t.Errorf("paced for %v, %v", info.PacedFor, err)
+		}
+	})
+}
+
 func TestAnotherChainsSlotCountsTowardsTheAttemptsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
