@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp/internal/handshake"
+	"github.com/pacedhttp/pacedhttp/internal/replay"
+	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
@@ -37,23 +41,31 @@ func AttemptFromContext(ctx context.Context) (AttemptInfo, bool) {
 // was thrown away.
 type attempt struct {
 	separable // from the call's context, or one that watches the connection's set-up
-	caller    context.Context
 
 	info     AttemptInfo
 	policy   *retrypolicy.Policy
-	observer *observer
+	observed *observed // nil where nobody observes
 	retry    *retryTransport
-	startBy  time.Duration       // on uptime's clock; zero if it may start at any time
-	started  bool                // by the last of its Pace layers, if it has any
-	refused  retrypolicy.Reason  // why a Pace layer gave it no slot; empty once it has started
-	verdict  retrypolicy.Verdict // set when it is over
+	refused  retrypolicy.Reason // why a Pace layer gave it no slot; empty once it has started
+	judged   judgement
 
-	timer   *time.Timer // nil before start
+	// What a policy is told besides; the first two are nil when the attempt is over.
+	asked *http.Request // the caller's
+	body  *replay.Body
+	setUp *handshake.Watch
+	began time.Duration // when the call did, on uptime's clock; zero where nobody asks
+
+	arrived time.Duration // when the call first stood in a pacer's queue, on uptime's clock; zero before
+	timer   *time.Timer   // nil before start
+	started bool          // by the last of its Pace layers, if it has any
 	ticking bool
-	listens bool // while it waits for a slot of its own
+}
 
-	req  *http.Request // as it was sent; nil before, and where nobody observes
-	sent time.Duration // when, on uptime's clock; set with req
+// observed is what observers are told of an attempt's send.
+type observed struct {
+	*observer
+	req  *http.Request // as it was sent; nil before
+	sent time.Duration // when, on uptime's clock
 }
 
 var loaded = time.Now()
@@ -88,13 +100,12 @@ func (a *attempt) start(req *http.Request) {
 		}
 		a.ticking = true
 	}
-	if a.observer == nil {
-		return
-	}
-	first := a.req == nil
-	a.req, a.sent = req, uptime()
-	if first {
-		a.observer.attemptStarted(a, AttemptStart{a.info, req})
+	if o := a.observed; o != nil {
+		first := o.req == nil
+		o.req, o.sent = req, uptime()
+		if first {
+			o.attemptStarted(a, AttemptStart{a.info, req})
+		}
 	}
 }
 
@@ -105,11 +116,11 @@ func (a *attempt) waitsFor(t *paceTransport) bool { return slices.Contains(a.ret
 // startsWith reports whether t is the last layer that the attempt waits in.
 func (a *attempt) startsWith(t *paceTransport) bool { return a.retry.paces[len(a.retry.paces)-1] == t }
 
-// Waited is how a pacer.Pacer tells the context of a Wait that there was a wait. Another
-// chain may wait with the attempt's context, which is none of the attempt's.
-func (a *attempt) Waited(d time.Duration) {
-	if a.listens {
-		a.info.PacedFor += d
+// admitted notes a start, or its refusal; there may be several Pace layers.
+func (a *attempt) admitted(start pacer.Admission) {
+	a.info.PacedFor += start.Waited
+	if a.arrived == 0 && !start.Came.IsZero() {
+		a.arrived = start.Came.Sub(loaded)
 	}
 }
 
@@ -149,12 +160,64 @@ func (a *attempt) abort() {
 	a.end(nil)
 }
 
+// result is the attempt as a policy sees it.
+func (a *attempt) result(resp *http.Response, err error) retrypolicy.Attempt {
+	result := retrypolicy.Attempt{
+		Number:     a.info.Number,
+		Request:    a.asked,
+		Response:   resp,
+		Err:        a.setUp.Explain(err),
+		Previous:   a.info.Previous,
+		Replayable: a.body.Replayable(),
+	}
+	if a.policy.Timed() {
+		result.Elapsed = uptime() - a.began
+	}
+	return result
+}
+
+// A judgement is a verdict and what it is on.
+type judgement struct {
+	resp    *http.Response
+	err     error
+	status  int32
+	verdict int32
+}
+
+// judge asks the policy about what a layer below Retry, or Retry itself, was handed up. Each
+// result is judged once.
+func (a *attempt) judge(resp *http.Response, err error) retrypolicy.Verdict {
+	var status int32
+	if resp != nil {
+		status = int32(resp.StatusCode)
+	}
+	j := &a.judged
+	if err == nil && a.policy.Accepts(int(status)) {
+		*j = judgement{resp: resp, status: status}
+	} else if j.resp == nil && j.err == nil || j.resp != resp || j.status != status || !same(j.err, err) {
+		v := a.policy.Classify(a.result(resp, err))
+		*j = judgement{resp, err, status, int32(v)}
+	}
+	return a.verdict()
+}
+
+// verdict returns the last.
+func (a *attempt) verdict() retrypolicy.Verdict { return retrypolicy.Verdict(a.judged.verdict) }
+
+// same reports whether two errors are one, if they can be compared.
+func same(e, f error) bool {
+	if e == nil || f == nil {
+		return e == nil && f == nil
+	}
+	return reflect.TypeOf(e).Comparable() && reflect.TypeOf(f).Comparable() && e == f
+}
+
 // done records how the attempt ended.
 func (a *attempt) done(resp *http.Response, err error, v retrypolicy.Verdict) {
-	a.verdict = v
-	if a.req != nil {
-		a.observer.attemptDone(a, AttemptResult{a.info, a.req, resp, err, v, uptime() - a.sent})
+	if o := a.observed; o != nil && o.req != nil {
+		o.attemptDone(a, AttemptResult{a.info, o.req, resp, err, v, uptime() - o.sent})
 	}
+	a.asked, a.body = nil, nil
 	if resp == nil {
 		a.separateAfter(nil)
 	}
@@ -163,7 +226,7 @@ func (a *attempt) done(resp *http.Response, err error, v retrypolicy.Verdict) {
 // parentIfOver leaves out what watched the attempt's connection.
 func (a *attempt) parentIfOver() (parent context.Context, over bool) {
 	_, over = a.separable.parentIfOver()
-	return a.caller, over
+	return a.setUp.Outer(a.Context), over
 }
 
 // Value answers for the attempt, also when it is over.

@@ -140,7 +140,7 @@ func failed(req *http.Request, resp *http.Response, err error) bool {
 		below = a
 	}
 	if below != nil {
-		return below.verdict != retrypolicy.Accept
+		return below.verdict() != retrypolicy.Accept
 	}
-	return judge(req, resp, above) != retrypolicy.Accept
+	return judge(req, resp, nil, above) != retrypolicy.Accept
 }

@@ -46,6 +46,7 @@ func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
 			closeBody(req)
 			return nil, err
 		}
+		leaves(req)
 	}
 	resp, err := rt.RoundTrip(req)
 	switch {
@@ -89,9 +90,13 @@ func closeBody(req *http.Request) {
 type holding struct {
 	req  *http.Request  // its body is not in the hands of the layers below
 	resp *http.Response // nobody above has it yet
+	slot *slotContext
 }
 
 func (h *holding) close() {
+	if h.slot != nil {
+		h.slot.end()
+	}
 	if h.req != nil {
 		closeBody(h.req)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"reflect"
@@ -20,9 +21,17 @@ import (
 // *redispacer.Pacer and *rate.Limiter of golang.org/x/time are Waiters.
 //
 // A Waiter that also has PauseUntil(time.Time) is told when a server asks for a
-// pause.
+// pause. One that is an [Acquirer] is asked for slots.
 type Waiter interface {
 	Wait(ctx context.Context) error
+}
+
+// An Acquirer is a [Waiter] that hears what became of each request, by the slot that it
+// grants: *pacer.Pacer is one. A *pacer.Pacer is asked for no slot where it has no use for
+// one. A type that embeds a Waiter hides its Acquire: bounds on flights and costs do not work
+// through struct{ pacedhttp.Waiter }.
+type Acquirer interface {
+	Acquire(ctx context.Context) (*pacer.Slot, error)
 }
 
 // Pace makes every request wait for w before it is sent. Put it below Retry: then
@@ -35,6 +44,22 @@ type Waiter interface {
 // than a day is given a day. Every Pace layer that the response passes does so: if
 // one host's trouble must not stop the others, give the layer that they share a
 // Waiter without PauseUntil.
+//
+// A w that is an [Acquirer] grants a slot, and is told what becomes of the request. Pace
+// reports how it went when the headers are here, by the verdict of the same policy: what is
+// accepted worked, Transient, Unprocessed and an attempt's timeout failed; nothing is
+// reported of a cancellation and of other errors that are nobody's failure. The slot is Done
+// when the body has been read to its end or closed, when reading it fails, when the
+// connection of a 101 response is closed, and after an error; so close bodies. What
+// a layer below refuses without sending it, another Pace or a Prepare, cancels the slot. What
+// was Unprocessed is settled to cost nothing but the start. [Cost] says what a request will
+// cost, and [Settle] what it did.
+//
+// An attempt that is not the first of its call keeps the call's place in the queue of a
+// *pacer.Pacer, as by [pacer.WithArrival], and is not refused for MaxWaiting. A layer
+// between Retry and Pace that sends a request of its own with the context of the call's, to
+// fetch a token, takes a slot for that too, at the call's cost: give it
+// pacer.WithCost(ctx, unit, 0). Below Pace it would wait for a slot while it holds one.
 //
 // The wait counts towards the caller's deadline but never towards an attempt's
 // timeout or duration, in a chain put together by [New]. If w refuses, nothing is sent and the error is a
@@ -104,7 +129,8 @@ const longestPause = 24 * time.Hour
 type paceTransport struct {
 	layer
 	pick  func(*http.Request) Waiter
-	fixed Waiter // what pick always returns; nil for PaceBy
+	fixed Waiter           // what pick always returns; nil for PaceBy
+	inner []*paceTransport // below it in the chain
 }
 
 func (t paceTransport) middleware(next http.RoundTripper) http.RoundTripper {
@@ -112,6 +138,11 @@ func (t paceTransport) middleware(next http.RoundTripper) http.RoundTripper {
 		return next
 	}
 	t.layer = layer{next}
+	for _, l := range layersOf(next) {
+		if retry, ok := l.(*retryTransport); ok {
+			retry.paced = true
+		}
+	}
 	return &t
 }
 
@@ -123,11 +154,14 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		a = nil
 	}
 	w := t.pick(req)
-	paced := !isNil(w)
-	if paced {
-		if err := acquire(req, w, a); err != nil {
-			return nil, err
-		}
+	if isNil(w) {
+		w = nil
+	} else if err := t.acquire(req, w, a, &held); err != nil {
+		return nil, err
+	}
+	slot := held.slot
+	if slot != nil {
+		req = req.WithContext(slot)
 	}
 	if a != nil && a.startsWith(t) {
 		a.start(req)
@@ -135,13 +169,20 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	held.req = nil
 	resp, err := exchange(t.next, req)
 	held.resp = resp
-	if p, ok := w.(interface{ PauseUntil(time.Time) }); ok && paced && resp != nil {
-		if d := throttledFor(req, resp, a); d > 0 {
-			p.PauseUntil(time.Now().Add(d))
-		}
+	if slot != nil {
+		slot.heard(resp, err, judge(req, resp, err, a))
+	} else if w != nil && resp != nil && judge(req, resp, nil, a) == retrypolicy.Throttled {
+		pause(w, delayOf(resp))
 	}
-	held.resp = nil
+	held.resp, held.slot = nil, nil
 	return resp, err
+}
+
+// pause holds back all callers of a Waiter that can.
+func pause(w Waiter, d time.Duration) {
+	if p, ok := w.(interface{ PauseUntil(time.Time) }); ok && d > 0 {
+		p.PauseUntil(time.Now().Add(d))
+	}
 }
 
 // pacesOf returns the Pace layers among layers, those below a Retry layer, that belong to its
@@ -172,8 +213,8 @@ func isNil(w Waiter) bool {
 
 var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")
 
-// acquire waits for a slot, and tells who wants to know.
-func acquire(req *http.Request, w Waiter, a *attempt) error {
+// acquire waits for a start and tells who wants to know. If w gives it a slot, held has it.
+func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *holding) error {
 	ctx, release := waitContext(req)
 	defer release()
 	if a != nil {
@@ -183,27 +224,15 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 	observer.slotRequested(ctx, SlotInfo{Request: req})
 	limited, tooLate, cancel := bound(ctx, a)
 	defer cancel()
-	var began, waited time.Duration
-	told := a != nil && tells(w, limited)
-	measured := observer != nil || a != nil && !told
-	if measured {
-		began = uptime()
+	start, reason, err := admit(ctx, limited, tooLate, w, observer != nil)
+	if start.Slot != nil {
+		held.slot = newSlotContext(req.Context(), start.Slot, t)
 	}
-	if told {
-		a.listens = true
-	}
-	reason, err := wait(ctx, limited, tooLate, w)
-	if measured {
-		waited = uptime() - began
-	}
-	switch {
-	case told:
-		a.listens = false
-	case a != nil:
-		a.info.PacedFor += waited // there may be several Pace layers
+	if a != nil {
+		a.admitted(start)
 	}
 	if err == nil {
-		observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: waited})
+		observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: start.Waited})
 		return nil
 	}
 	if a != nil && !a.started {
@@ -213,23 +242,21 @@ func acquire(req *http.Request, w Waiter, a *attempt) error {
 	if refusal, refused := err.(*PaceError); refused {
 		why = refusal.Err
 	}
-	observer.slotRefused(ctx, SlotInfo{Request: req, Waited: waited, Err: why})
+	observer.slotRefused(ctx, SlotInfo{Request: req, Waited: start.Waited, Err: why})
 	return err
 }
 
-// tells reports whether w tells the attempt that ctx is how long it waited, if it did: to
-// read the clock costs as much as a free slot.
-func tells(w Waiter, ctx context.Context) bool {
-	_, pacer := w.(*pacer.Pacer)
-	_, attempt := ctx.(*attempt)
-	return pacer && attempt
-}
-
-// bound returns ctx with an end where a retry would start too late, and why a wait fails that
-// goes on until its deadline.
+// bound returns ctx with the place in line of the attempt's call, and with an end where a
+// retry would start too late. It also returns why a wait fails that goes on until its deadline.
 func bound(ctx context.Context, a *attempt) (context.Context, retrypolicy.Reason, context.CancelFunc) {
-	if a != nil && a.startBy != 0 {
-		startBy := time.Now().Add(a.startBy - uptime() + 1) // at MaxElapsed is not after it
+	if a == nil || a.info.Number == 1 {
+		return ctx, retrypolicy.ReasonDeadline, func() {}
+	}
+	if _, placed := pacer.ArrivalFromContext(ctx); !placed && a.arrived != 0 {
+		ctx = pacer.WithArrival(ctx, loaded.Add(a.arrived))
+	}
+	if d := a.policy.MaxElapsed(); d > 0 {
+		startBy := loaded.Add(a.began + min(d, math.MaxInt64/4) + 1) // at MaxElapsed is not after it
 		if deadline, ok := ctx.Deadline(); !ok || startBy.Before(deadline) {
 			limited, cancel := context.WithDeadlineCause(ctx, startBy, errMaxElapsed)
 			return limited, retrypolicy.ReasonMaxElapsed, cancel
@@ -238,27 +265,53 @@ func bound(ctx context.Context, a *attempt) (context.Context, retrypolicy.Reason
 	return ctx, retrypolicy.ReasonDeadline, func() {}
 }
 
-// wait waits for w until limited, which is ctx or ends before it, and says why there is no
-// slot: ctx has ended, which wins over a slot that comes at that moment, or w refused.
-func wait(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter) (retrypolicy.Reason, error) {
-	err := w.Wait(limited)
+// admit waits for w until limited, which is ctx or ends before it. If there is no start it
+// says why: ctx has ended, which wins over one that comes at that moment, or w refused. How
+// long a refusal took is measured only if somebody observes it.
+func admit(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter, observed bool) (start pacer.Admission, reason retrypolicy.Reason, err error) {
+	p, measures := w.(admitter)
+	var began time.Duration
+	if observed || !measures {
+		began = uptime()
+	}
+	if measures {
+		start, err = p.Admit(limited)
+	} else if q, ok := w.(Acquirer); ok {
+		start.Slot, err = q.Acquire(limited)
+	} else {
+		err = w.Wait(limited)
+	}
+	if began != 0 && (err != nil || !measures) {
+		start.Came, start.Waited = loaded.Add(began), uptime()-began
+	}
+	if err == nil && ctx.Err() == nil && limited.Err() == nil {
+		return start, "", nil
+	}
+	start.Slot.Cancel()
+	start.Slot = nil
 	switch {
 	case ctx.Err() != nil:
-		return retrypolicy.NewError(ctx, 0, "", nil).Reason, interrupted(ctx, err)
+		return start, retrypolicy.NewError(ctx, 0, "", nil).Reason, interrupted(ctx, err)
 	case limited.Err() != nil:
-		return tooLate, &PaceError{interrupted(limited, err)}
-	case err == nil:
-		return "", nil
+		return start, tooLate, &PaceError{interrupted(limited, err)}
 	case !tooLateFor(limited, err):
-		return retrypolicy.ReasonNotRetryable, &PaceError{err}
-	case limited != ctx:
-		return tooLate, &PaceError{fmt.Errorf("%w: %w", errMaxElapsed, err)}
+		return start, retrypolicy.ReasonNotRetryable, &PaceError{err}
+	case tooLate == retrypolicy.ReasonMaxElapsed:
+		return start, tooLate, &PaceError{fmt.Errorf("%w: %w", errMaxElapsed, err)}
 	case !errors.Is(err, context.DeadlineExceeded):
-		return tooLate, &PaceError{fmt.Errorf("%w: %w", context.DeadlineExceeded, err)}
+		return start, tooLate, &PaceError{fmt.Errorf("%w: %w", context.DeadlineExceeded, err)}
 	default:
-		return tooLate, &PaceError{err}
+		return start, tooLate, &PaceError{err}
 	}
 }
+
+// An admitter knows whether it needs to hear what becomes of a request, and tells when its
+// caller came and how long it waited: to read the clock costs as much as a free slot.
+type admitter interface {
+	Admit(context.Context) (pacer.Admission, error)
+}
+
+var _ admitter = (*pacer.Pacer)(nil)
 
 // tooLateFor reports whether a Waiter's err means that its slot would come after the
 // deadline of ctx. A Waiter whose error has no type for its reason, as that of *rate.Limiter
@@ -281,22 +334,14 @@ func tooLateFor(ctx context.Context, err error) bool {
 // near is how far off a deadline may be that a Waiter without a word for it refuses for.
 const near = time.Minute
 
-// throttledFor returns for how long the server wants not to be called; zero means
-// that it did not say.
-func throttledFor(req *http.Request, resp *http.Response, a *attempt) time.Duration {
-	if judge(req, resp, a) != retrypolicy.Throttled {
-		return 0
+// judge asks the policy of the Retry layer above, or the default where there is none. An
+// attempt that timed out has failed with that, whatever the base calls it.
+func judge(req *http.Request, resp *http.Response, err error, a *attempt) retrypolicy.Verdict {
+	if a == nil || a.asked == nil { // or an earlier call's, which is over
+		return retrypolicy.DefaultClassifier(retrypolicy.Attempt{Number: 1, Request: req, Response: resp, Err: err})
 	}
-	d, _ := retrypolicy.RetryAfter(resp.Header, time.Now())
-	return min(d, longestPause)
-}
-
-// judge asks the policy of the Retry layer above, or the default where there is none.
-func judge(req *http.Request, resp *http.Response, a *attempt) retrypolicy.Verdict {
-	seen := retrypolicy.Attempt{Number: 1, Request: req, Response: resp}
-	if a == nil {
-		return retrypolicy.DefaultClassifier(seen)
+	if timeout, ok := a.ownCause().(*attemptTimeoutError); ok && err != nil {
+		err = timeout
 	}
-	seen.Number, seen.Previous = a.info.Number, a.info.Previous
-	return a.policy.Classify(seen)
+	return a.judge(resp, err)
 }

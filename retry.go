@@ -3,7 +3,6 @@ package pacedhttp
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -48,7 +47,7 @@ func Retry(p *retrypolicy.Policy) Middleware {
 		p = retrypolicy.Default()
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &retryTransport{layer{next}, p, pacesOf(layersOf(next))}
+		return &retryTransport{layer: layer{next}, policy: p, paces: pacesOf(layersOf(next))}
 	}
 }
 
@@ -56,6 +55,7 @@ type retryTransport struct {
 	layer
 	policy *retrypolicy.Policy
 	paces  []*paceTransport // of its attempts; the last of them says when one starts
+	paced  bool             // there is a Pace layer above, too
 }
 
 // hasRetry reports whether a Retry layer is among layers.
@@ -127,26 +127,28 @@ type call struct {
 	began    time.Duration // a reading of uptime
 
 	current *attempt
-	setUp   *handshake.Watch // of the current attempt's connection
-	resp    *http.Response   // the current attempt's, while nobody else has it
-	last    outcome          // of the attempt before the current one
-	delay   time.Duration    // between the two
+	resp    *http.Response // the current attempt's, while nobody else has it
+	last    outcome        // of the attempt before the current one
+	delay   time.Duration  // between the two
+	arrived time.Duration  // see attempt
 	over    bool
 }
 
 // attempt sends the request once.
 func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 	a := &attempt{
+		asked:    c.req,
+		body:     c.body,
+		began:    c.began,
 		info:     AttemptInfo{Number: n, Previous: c.delay},
 		policy:   c.policy,
-		observer: c.observer,
 		retry:    c.retryTransport,
+		arrived:  c.arrived,
 	}
-	if d := c.policy.MaxElapsed(); n > 1 && d > 0 {
-		a.startBy = c.began + min(d, math.MaxInt64/4)
+	if c.observer != nil {
+		a.observed = &observed{observer: c.observer}
 	}
-	a.caller = withoutEarlier(c.req.Context())
-	a.Context, c.setUp = handshake.New(a.caller, c.req)
+	a.Context, a.setUp = handshake.New(withoutEarlier(c.req.Context()), c.req)
 	c.current = a
 	out := c.req.WithContext(a)
 	c.body.Attach(out)
@@ -160,19 +162,15 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 
 // decide asks the policy what follows attempt a.
 func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.Decision {
-	result := retrypolicy.Attempt{
-		Number:     a.info.Number,
-		Request:    c.req,
-		Response:   resp,
-		Err:        c.setUp.Explain(err),
-		Previous:   a.info.Previous,
-		Replayable: c.body.Replayable(),
+	verdict := a.judge(resp, err)
+	var result retrypolicy.Attempt
+	if err != nil || verdict != retrypolicy.Accept {
+		result = a.result(resp, err)
 	}
-	if c.policy.Timed() {
-		result.Elapsed = c.elapsed()
-	}
-	next := c.policy.Next(c.ctx, result)
-	a.done(resp, err, next.Verdict)
+	result.Number = a.info.Number
+	next := c.policy.Decide(c.ctx, &result, verdict)
+	a.done(resp, err, verdict)
+	c.arrived = a.arrived
 	return next
 }
 

@@ -15,11 +15,18 @@ func WithArrival(ctx context.Context, t time.Time) context.Context {
 	return context.WithValue(ctx, arrivalKey{}, t)
 }
 
+// ArrivalFromContext returns the time that [WithArrival] said. It reports false where nothing
+// was said.
+func ArrivalFromContext(ctx context.Context) (t time.Time, ok bool) {
+	t, ok = ctx.Value(arrivalKey{}).(time.Time)
+	return t, ok
+}
+
 type arrivalKey struct{}
 
 // arrival returns when the caller with ctx came, on a clock that reads now.
 func arrival(ctx context.Context, now time.Duration) time.Duration {
-	t, ok := ctx.Value(arrivalKey{}).(time.Time)
+	t, ok := ArrivalFromContext(ctx)
 	if !ok {
 		return now
 	}

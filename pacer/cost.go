@@ -23,6 +23,13 @@ func WithCost(ctx context.Context, unit string, cost int) context.Context {
 	return context.WithValue(ctx, costKey{unit}, cost)
 }
 
+// CostFromContext returns what [WithCost] said of a unit. It reports false where nothing was
+// said.
+func CostFromContext(ctx context.Context, unit string) (cost int, ok bool) {
+	cost, ok = ctx.Value(costKey{unit}).(int)
+	return cost, ok
+}
+
 type costKey struct{ unit string }
 
 // costKeys returns the keys of units; made once, since an interface costs an allocation.

@@ -50,19 +50,42 @@ type Pacer struct {
 // or no longer can because of a pause; [ErrMaxWait] likewise for Config.MaxWait; and an
 // error matching ctx.Err() and context.Cause(ctx) when ctx is done, which wins over a
 // slot that is free or due.
-//
-// A ctx that has Waited(time.Duration) is told by it how long a Wait took that was not
-// served at once.
-func (p *Pacer) Wait(ctx context.Context) error { return p.wait(ctx, nil) }
+func (p *Pacer) Wait(ctx context.Context) error {
+	_, _, err := p.wait(ctx, nil)
+	return err
+}
 
 // Acquire is [Pacer.Wait] for callers who will say how the request went: it returns the
 // start's slot, or nil and the error.
 func (p *Pacer) Acquire(ctx context.Context) (*Slot, error) {
 	s := new(Slot)
-	if err := p.wait(ctx, s); err != nil {
+	if _, _, err := p.wait(ctx, s); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// An Admission is a start that [Pacer.Admit] granted.
+type Admission struct {
+	Slot   *Slot         // nil where the pacer has no use for one
+	Came   time.Time     // when the caller did
+	Waited time.Duration // from then to the start
+}
+
+// Admit is for layers between a program and its requests. It is [Pacer.Acquire] where it
+// makes a difference to p what becomes of a start: where flights are bounded or costs are
+// counted. Elsewhere it is [Pacer.Wait], which costs less; Wait and [Pacer.PauseUntil] say all
+// there is to say then.
+func (p *Pacer) Admit(ctx context.Context) (Admission, error) {
+	var s *Slot
+	if p.flights.max > 0 || len(p.units) > 1 {
+		s = new(Slot)
+	}
+	came, started, err := p.wait(ctx, s)
+	if err != nil {
+		return Admission{}, err
+	}
+	return Admission{s, p.clock.Time(came), started - came}, nil
 }
 
 // TryAcquire returns a slot if the caller may start now. It never waits, and never

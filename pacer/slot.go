@@ -143,6 +143,32 @@ func (s *Slot) end(canceled bool) {
 	p.changed(now)
 }
 
+// Units returns the units that the start's cost is counted in besides starts themselves:
+// those of the pacer's limits.
+func (s *Slot) Units() []string {
+	if s == nil || s.pacer == nil {
+		return nil
+	}
+	return slices.Clone(s.pacer.units[1:])
+}
+
+// Cost returns what the start counts as in a unit now: what its context said, or what it was
+// settled to. "" counts as how many starts it counts. It is 0 in a unit that no limit counts
+// in, and for a slot that was canceled.
+func (s *Slot) Cost(unit string) int {
+	if s == nil || s.pacer == nil {
+		return 0
+	}
+	p := s.pacer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := slices.Index(p.units, unit)
+	if u < 0 || s.canceled {
+		return 0
+	}
+	return s.costs[u]
+}
+
 // cost returns what s costs by unit.
 func (s *Slot) cost() []int {
 	if s == nil || s.costs == nil {

@@ -7,8 +7,9 @@ import (
 	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
 )
 
-// wait sees a caller to its start. s is nil for one that needs no slot.
-func (p *Pacer) wait(ctx context.Context, s *Slot) error {
+// wait sees a caller to its start. s is nil for one that needs no slot. It returns when the
+// caller came and when it started, on p's clock.
+func (p *Pacer) wait(ctx context.Context, s *Slot) (came, started time.Duration, err error) {
 	needed := s
 	if len(p.units) > 1 {
 		if s == nil {
@@ -19,16 +20,19 @@ func (p *Pacer) wait(ctx context.Context, s *Slot) error {
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
-		return next().wait(ctx, needed)
+		next := next()
+		came, started, err := next.wait(ctx, needed)
+		ahead := next.clock.Since(p.clock)
+		return came + ahead, started + ahead, err
 	}
 	if needed == nil && p.flights.max > 0 {
 		p.mu.Unlock()
-		return errHolds
+		return 0, 0, errHolds
 	}
 	if ctx.Err() != nil || p.sleeper == nil || len(p.schedule.rules) > 0 { // unfit costs more than a free slot should
 		if err := p.unfit(ctx, s); err != nil {
 			p.mu.Unlock()
-			return err
+			return 0, 0, err
 		}
 	}
 	// Read under the lock: a reading from before the wait for it would be stale
@@ -36,30 +40,31 @@ func (p *Pacer) wait(ctx context.Context, s *Slot) error {
 	now := p.clock.Now()
 	if p.queue.len == 0 && p.ask(s, now).Now(now) {
 		p.mu.Unlock()
-		return nil
+		return now, now, nil
 	}
 	w, err := p.enqueue(ctx, s, now)
 	p.mu.Unlock()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	return p.await(ctx, w)
+	started, err = p.await(ctx, w)
+	return w.joined, started, err
 }
 
 // await sees w through the queue: it waits for its turn, then keeps time for the
 // slot, then takes it.
-func (p *Pacer) await(ctx context.Context, w *waiter) error {
+func (p *Pacer) await(ctx context.Context, w *waiter) (started time.Duration, err error) {
 	for {
 		p.mu.Lock()
 		if w.refused != nil {
 			p.mu.Unlock()
-			return w.refused
+			return 0, w.refused
 		}
 		if ctx.Err() != nil {
 			p.leave(w)
 			p.canceled++
 			p.mu.Unlock()
-			return canceled(ctx)
+			return 0, canceled(ctx)
 		}
 		now := p.clock.Now()
 		var answer gate.Answer
@@ -71,10 +76,7 @@ func (p *Pacer) await(ctx context.Context, w *waiter) error {
 				}
 				p.leave(w)
 				p.mu.Unlock()
-				if c, ok := ctx.(interface{ Waited(time.Duration) }); ok {
-					c.Waited(now - w.joined)
-				}
-				return nil
+				return now, nil
 			}
 			soonest := answer.At
 			if answer.Again {
@@ -84,7 +86,7 @@ func (p *Pacer) await(ctx context.Context, w *waiter) error {
 				err := p.refuse(kind, soonest-now)
 				p.leave(w)
 				p.mu.Unlock()
-				return err
+				return 0, err
 			}
 		}
 		head := p.queue.head == w
@@ -92,7 +94,7 @@ func (p *Pacer) await(ctx context.Context, w *waiter) error {
 			err := p.refuse(ErrMaxWait, p.predict(w, now)-now)
 			p.leave(w)
 			p.mu.Unlock()
-			return err
+			return 0, err
 		}
 		p.mu.Unlock()
 		if head && answer.At != forever {

@@ -2,7 +2,6 @@ package pacer_test
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,31 +9,60 @@ import (
 	"github.com/pacedhttp/pacedhttp/pacer"
 )
 
-// A toldContext notes how long it waited.
-type toldContext struct {
-	context.Context
-	waits *[]time.Duration
+// TestAdmissionTellsOfTheWait: when the caller came and how long it waited, and a slot only
+// where the pacer has a use for one.
+func TestAdmissionTellsOfTheWait(t *testing.T) {
+	const s = time.Second
+	everySecond := pacer.Limit{Calls: 1, Period: 3 * s}
+	for name, tt := range map[string]struct {
+		cfg  pacer.Config
+		slot bool
+	}{
+		"starts":  {pacer.Config{Limits: []pacer.Limit{everySecond}}, false},
+		"flights": {pacer.Config{Limits: []pacer.Limit{everySecond}, MaxInFlight: 9}, true},
+		"costs":   {pacer.Config{Limits: []pacer.Limit{everySecond, {Cost: 9, Unit: "tokens", Period: s}}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := pacer.Must(tt.cfg)
+				began := time.Now()
+				for _, want := range []time.Duration{0, 3 * s, 3 * s} {
+					came := time.Now()
+					start, err := p.Admit(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if start.Waited != want || !start.Came.Equal(came) {
+						t.Errorf("came after %v and waited %v, want %v and %v", start.Came.Sub(began), start.Waited, came.Sub(began), want)
+					}
+					if (start.Slot != nil) != tt.slot {
+						t.Errorf("got a slot: %t", start.Slot != nil)
+					}
+				}
+				soon, cancel := context.WithTimeout(t.Context(), s)
+				defer cancel()
+				if start, err := p.Admit(soon); err == nil || start != (pacer.Admission{}) {
+					t.Errorf("Admit before the time = %v, %v", start, err)
+				}
+			})
+		})
+	}
 }
 
-func (c toldContext) Waited(d time.Duration) { *c.waits = append(*c.waits, d) }
-
-func TestContextIsToldOfAWaitThatWasOne(t *testing.T) {
+func TestAdmissionByAKeysNewPacerTellsOfTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := pacer.Burst(1, 3*time.Second)
-		var waits []time.Duration
-		ctx := toldContext{t.Context(), &waits}
-		for range 3 {
-			if err := p.Wait(ctx); err != nil {
-				t.Fatal(err)
+		k, _ := newKeyed(t, 1, onePerSecond)
+		first := k.Get("a")
+		time.Sleep(5 * time.Second)
+		k.Get("b") // forgets the first
+		time.Sleep(5 * time.Second)
+		k.Get("a")
+		for _, want := range []time.Duration{0, time.Second} {
+			came := time.Now()
+			start, err := first.Admit(t.Context())
+			if err != nil || start.Waited != want || !start.Came.Equal(came) {
+				t.Errorf("Admit = %v, %v; want a wait of %v from %v", start, err, want, came)
 			}
-		}
-		soon, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		if err := p.Wait(toldContext{soon, &waits}); err == nil {
-			t.Error("started before its time")
-		}
-		if want := []time.Duration{3 * time.Second, 3 * time.Second}; !slices.Equal(waits, want) {
-			t.Errorf("told of %v, want %v", waits, want)
 		}
 	})
 }

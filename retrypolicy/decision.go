@@ -83,10 +83,15 @@ func (d Decision) Wait(ctx context.Context) bool {
 // Next obeys [WithoutRetry]. It does not look for [WithPolicy]: that is
 // [Policy.For], once per call.
 func (p *Policy) Next(ctx context.Context, a Attempt) Decision {
+	return p.Decide(ctx, &a, p.Classify(a))
+}
+
+// Decide is [Policy.Next] for an attempt on which [Policy.Classify] has given its verdict. Of
+// a response that is [Accept] it wants to know nothing but the Number.
+func (p *Policy) Decide(ctx context.Context, a *Attempt, v Verdict) Decision {
 	if a.Number == 1 {
 		p.cfg.Budget.countCall()
 	}
-	v := p.Classify(a)
 	switch {
 	case v == Accept && a.Err == nil:
 		return stop(v, ReasonAccepted)
@@ -107,7 +112,7 @@ func (p *Policy) Next(ctx context.Context, a Attempt) Decision {
 	if asked > p.cfg.MaxRetryAfter {
 		return stop(v, ReasonRetryAfterTooLong)
 	}
-	delay := p.delay(a, asked)
+	delay := p.delay(*a, asked)
 	if p.cfg.MaxElapsed > 0 && delay > p.cfg.MaxElapsed-a.Elapsed {
 		return stop(v, ReasonMaxElapsed)
 	}

@@ -58,8 +58,8 @@ type Config struct {
 // one Policy serves any number of clients. Make one with [New], [Must] or
 // [Default].
 type Policy struct {
-	cfg   Config // valid, with every default filled in
-	timed bool   // looks at Attempt.Elapsed
+	cfg    Config // valid, with every default filled in
+	custom bool   // has a Classifier of the program's own
 }
 
 // New returns the policy that cfg describes, or an error that names every
@@ -70,7 +70,7 @@ func New(cfg Config) (*Policy, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	timed := cfg.Classify != nil || cfg.MaxElapsed > 0
+	custom := cfg.Classify != nil
 	if cfg.MaxAttempts == 0 {
 		cfg.MaxAttempts = defaultMaxAttempts
 	}
@@ -83,7 +83,7 @@ func New(cfg Config) (*Policy, error) {
 	if cfg.MaxRetryAfter == 0 {
 		cfg.MaxRetryAfter = defaultMaxRetryAfter
 	}
-	return &Policy{cfg: cfg, timed: timed}, nil
+	return &Policy{cfg: cfg, custom: custom}, nil
 }
 
 // Must is [New] for a Config known to be valid, such as one written in the
@@ -134,7 +134,11 @@ func (p *Policy) AttemptTimeout() time.Duration { return p.cfg.AttemptTimeout }
 // Timed reports whether [Policy.Next] or [Policy.Classify] may look at Attempt.Elapsed: there
 // is a MaxElapsed, or a Classifier of the program's own. Where nothing does, who calls them
 // need not read the clock for it.
-func (p *Policy) Timed() bool { return p.timed }
+func (p *Policy) Timed() bool { return p.custom || p.cfg.MaxElapsed > 0 }
+
+// Accepts reports whether any response with this status is [Accept]. That is known of those
+// below 400 where there is no Classifier of the program's own.
+func (p *Policy) Accepts(status int) bool { return status < 400 && !p.custom }
 
 // MaxElapsed returns [Config].MaxElapsed; zero means no bound.
 func (p *Policy) MaxElapsed() time.Duration { return p.cfg.MaxElapsed }

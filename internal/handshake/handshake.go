@@ -16,6 +16,7 @@ import (
 // the lock.
 type Watch struct {
 	trace httptrace.ClientTrace
+	outer context.Context
 
 	mu     sync.Mutex
 	asked  bool  // the transport calls traces, and looked for a connection or had one fail
@@ -30,12 +31,20 @@ func New(ctx context.Context, req *http.Request) (context.Context, *Watch) {
 	if req.URL == nil || req.URL.Scheme != "https" {
 		return ctx, nil
 	}
-	w := new(Watch)
+	w := &Watch{outer: ctx}
 	w.trace.GetConn = w.getConn
 	w.trace.GotConn = w.gotConn
 	w.trace.ConnectDone = w.connectDone
 	w.trace.TLSHandshakeDone = w.handshakeDone
 	return httptrace.WithClientTrace(ctx, &w.trace), w
+}
+
+// Outer returns the context that New was given, if ctx is what it returned with w.
+func (w *Watch) Outer(ctx context.Context) context.Context {
+	if w == nil {
+		return ctx
+	}
+	return w.outer
 }
 
 func (w *Watch) getConn(string) {

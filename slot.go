@@ -1,0 +1,120 @@
+package pacedhttp
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
+)
+
+// A slotContext is the context of a request while it holds a slot, and tells the slot what
+// becomes of the request.
+type slotContext struct {
+	context.Context
+	slot  *pacer.Slot
+	layer *paceTransport
+	outer *slotContext // of a Pace layer above in the same chain; nil if there is none
+
+	sent atomic.Bool // the request has left this package's layers
+	over atomic.Bool // so has all that came back
+}
+
+type slotKey struct{}
+
+// slotFrom returns the innermost slot that a request with this context holds or held.
+func slotFrom(ctx context.Context) *slotContext {
+	s, _ := ctx.Value(slotKey{}).(*slotContext)
+	return s
+}
+
+// newSlotContext returns the context of a request that t got slot for. Another chain that was
+// given the context of a request, to fetch a token, say, has slots of its own.
+func newSlotContext(ctx context.Context, slot *pacer.Slot, t *paceTransport) *slotContext {
+	s := &slotContext{Context: ctx, slot: slot, layer: t}
+	if outer := slotFrom(ctx); outer != nil && !outer.sent.Load() && slices.Contains(outer.layer.inner, t) {
+		s.outer = outer
+	}
+	return s
+}
+
+// leaves notes that req is about to leave this package's layers.
+func leaves(req *http.Request) {
+	if a, direct := req.Context().(*attempt); direct && !a.retry.paced {
+		return
+	}
+	for s := slotFrom(req.Context()); s != nil; s = s.outer {
+		s.sent.Store(true)
+	}
+}
+
+// heard tells the slot what the layers below brought, and when it will be over: with the
+// body of the response.
+func (s *slotContext) heard(resp *http.Response, err error, v retrypolicy.Verdict) {
+	switch {
+	case err != nil && !s.sent.Load(): // a layer below refused
+	case v == retrypolicy.Throttled:
+		s.slot.Report(pacer.Outcome{Throttled: true, Delay: delayOf(resp)})
+	case v != retrypolicy.Accept:
+		s.slot.Report(pacer.Outcome{Failed: true})
+	case err == nil:
+		s.slot.Report(pacer.Outcome{})
+	}
+	if v == retrypolicy.Unprocessed {
+		for _, unit := range s.slot.Units() {
+			s.slot.Settle(unit, 0)
+		}
+	}
+	if err != nil || resp.Body == http.NoBody {
+		s.end()
+		return
+	}
+	resp.Body = whenRead(resp.Body, s.end)
+	if slotFrom(resp.Request.Context()) != s { // the base named a request of its own
+		resp.Request = resp.Request.WithContext(s)
+	}
+}
+
+// end gives the slot back: all of it where nothing was sent.
+func (s *slotContext) end() {
+	s.over.Store(true)
+	if s.sent.Load() {
+		s.slot.Done()
+	} else {
+		s.slot.Cancel()
+	}
+}
+
+// delayOf returns for how long the server wants not to be called; zero means that it did
+// not say.
+func delayOf(resp *http.Response) time.Duration {
+	if resp == nil {
+		return 0
+	}
+	d, _ := retrypolicy.RetryAfter(resp.Header, time.Now())
+	return min(d, longestPause)
+}
+
+// Value implements context.Context.
+func (s *slotContext) Value(key any) any {
+	if _, ok := key.(slotKey); ok {
+		return s
+	}
+	return s.Context.Value(key)
+}
+
+// AfterFunc is what package context registers children by: with the attempt, if there is one.
+func (s *slotContext) AfterFunc(f func()) (stop func() bool) {
+	if parent, ok := s.Context.(interface{ AfterFunc(func()) func() bool }); ok {
+		return parent.AfterFunc(f)
+	}
+	return context.AfterFunc(s.Context, f)
+}
+
+// parentIfOver leaves out the slot of an exchange that is over.
+func (s *slotContext) parentIfOver() (parent context.Context, over bool) {
+	return s.Context, s.over.Load()
+}
