@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp/internal/waiter"
 	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
@@ -65,7 +66,7 @@ type Acquirer interface {
 // timeout or duration, in a chain put together by [New]. If w refuses, nothing is sent and the error is a
 // [*PaceError]. A nil w paces nothing, nor does one that is a nil pointer.
 func Pace(w Waiter) Middleware {
-	if isNil(w) {
+	if waiter.IsNil(w) {
 		return func(next http.RoundTripper) http.RoundTripper { return next }
 	}
 	t := paceTransport{fixed: w, pick: func(*http.Request) Waiter { return w }}
@@ -123,9 +124,6 @@ func (e *PaceError) ErrorType() string {
 	}
 }
 
-// longestPause keeps one absurd header from stopping a program for good.
-const longestPause = 24 * time.Hour
-
 type paceTransport struct {
 	layer
 	pick  func(*http.Request) Waiter
@@ -154,7 +152,7 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		a = nil
 	}
 	w := t.pick(req)
-	if isNil(w) {
+	if waiter.IsNil(w) {
 		w = nil
 	} else if err := t.acquire(req, w, a, &held); err != nil {
 		return nil, err
@@ -203,12 +201,6 @@ func pacesOf(layers []ours) []*paceTransport {
 // sameAs reports whether t and other always have the same Waiter.
 func (t *paceTransport) sameAs(other *paceTransport) bool {
 	return t.fixed != nil && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
-}
-
-// isNil reports whether w is nothing to wait for: a nil pointer in an interface is not.
-func isNil(w Waiter) bool {
-	v := reflect.ValueOf(w)
-	return w == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")
@@ -294,7 +286,7 @@ func admit(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter, o
 		return start, retrypolicy.NewError(ctx, 0, "", nil).Reason, interrupted(ctx, err)
 	case limited.Err() != nil:
 		return start, tooLate, &PaceError{interrupted(limited, err)}
-	case !tooLateFor(limited, err):
+	case !waiter.TooLate(limited, err):
 		return start, retrypolicy.ReasonNotRetryable, &PaceError{err}
 	case tooLate == retrypolicy.ReasonMaxElapsed:
 		return start, tooLate, &PaceError{fmt.Errorf("%w: %w", errMaxElapsed, err)}
@@ -312,27 +304,6 @@ type admitter interface {
 }
 
 var _ admitter = (*pacer.Pacer)(nil)
-
-// tooLateFor reports whether a Waiter's err means that its slot would come after the
-// deadline of ctx. A Waiter whose error has no type for its reason, as that of *rate.Limiter
-// of golang.org/x/time has none, is taken to mean it where the deadline is near.
-func tooLateFor(ctx context.Context, err error) bool {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return false
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return true
-	}
-	_, named := errors.AsType[interface {
-		error
-		ErrorType() string
-	}](err)
-	return !named && time.Until(deadline) <= near
-}
-
-// near is how far off a deadline may be that a Waiter without a word for it refuses for.
-const near = time.Minute
 
 // judge asks the policy of the Retry layer above, or the default where there is none. An
 // attempt that timed out has failed with that, whatever the base calls it.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp/internal/waiter"
 	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
@@ -95,7 +96,7 @@ func delayOf(resp *http.Response) time.Duration {
 		return 0
 	}
 	d, _ := retrypolicy.RetryAfter(resp.Header, time.Now())
-	return min(d, longestPause)
+	return min(d, waiter.LongestPause)
 }
 
 // Value implements context.Context.
