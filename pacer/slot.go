@@ -108,6 +108,18 @@ func (s *Slot) Settle(unit string, cost int) bool {
 	return true
 }
 
+// Refund settles to 0 what the start cost in every unit but "": nothing came of it, as where
+// no connection was to be had. That it was a start still counts, so that failing fast does
+// not mean to start without end.
+func (s *Slot) Refund() {
+	if s == nil || s.pacer == nil {
+		return
+	}
+	for _, unit := range s.pacer.units[1:] {
+		s.Settle(unit, 0)
+	}
+}
+
 // Done says that the request is over: for HTTP at the end of the body. It frees the
 // start's place among Config.MaxInFlight. Of Done and Cancel the first counts.
 func (s *Slot) Done() { s.end(false) }

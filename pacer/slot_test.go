@@ -63,6 +63,7 @@ func TestMethodsOfANilAndAZeroSlotDoNothing(t *testing.T) {
 	for _, s := range []*pacer.Slot{nil, new(pacer.Slot)} {
 		s.Done()
 		s.Cancel()
+		s.Refund()
 		if s.Settle("", 0) || s.Settle(tokens, 3) {
 			t.Error("Settle: true")
 		}
@@ -90,6 +91,28 @@ func TestOfDoneAndCancelTheFirstCounts(t *testing.T) {
 		}
 		if second.Settle("", 3) {
 			t.Error("a canceled slot was settled")
+		}
+	})
+}
+
+func TestRefundGivesBackCostsInEveryUnitAndNotTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerOf(t,
+			pacer.Limit{Calls: 5, Period: time.Minute},
+			tokenLimit(10),
+			pacer.Limit{Cost: 100, Unit: "points", Period: time.Minute, Bucket: 100})
+		s := slotOf(t, p, pacer.WithCost(costing(t, 7), "points", 30))
+		time.Sleep(time.Second)
+		s.Settle(tokens, 30)
+		s.Done()
+		s.Refund()
+		for i, want := range []int{1, 0, 0} {
+			if got := p.Stats().Limits[i]; got.Used != want {
+				t.Errorf("%v: %d used, want %d", got.Limit, got.Used, want)
+			}
+		}
+		if p.Stats().Granted != 1 {
+			t.Error("the start is forgotten")
 		}
 	})
 }
