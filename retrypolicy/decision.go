@@ -108,7 +108,7 @@ func (p *Policy) Decide(ctx context.Context, a *Attempt, v Verdict) Decision {
 	}
 
 	now := time.Now()
-	asked := askedDelay(a.Response, now)
+	asked := askedDelay(a, now)
 	if asked > p.cfg.MaxRetryAfter {
 		return stop(v, ReasonRetryAfterTooLong)
 	}
@@ -172,12 +172,28 @@ func Idempotent(req *http.Request) bool {
 }
 
 // askedDelay is the delay the server asked for, zero if it did not.
-func askedDelay(resp *http.Response, now time.Time) time.Duration {
-	if resp == nil {
+func askedDelay(a Attempt, now time.Time) time.Duration {
+	switch {
+	case a.Response != nil:
+		d, _ := RetryAfter(a.Response.Header, now)
+		return d
+	case a.Request == nil:
+		return namedDelay(a.Err)
+	default:
 		return 0
 	}
-	d, _ := RetryAfter(resp.Header, now)
-	return d
+}
+
+// namedDelay is the delay that the error of a function names, the longest if several do, and
+// zero if none does.
+func namedDelay(err error) (longest time.Duration) {
+	contains(err, func(err error) bool {
+		if e, ok := err.(interface{ RetryAfter() time.Duration }); ok {
+			longest = max(longest, e.RetryAfter())
+		}
+		return false // look at all
+	})
+	return longest
 }
 
 // delay is the wait before the retry that follows a, never less than asked. The

@@ -1,8 +1,8 @@
 // Package retrypolicy decides whether a failed call is tried again, when, and
 // how often. It sends nothing itself: a [Policy] looks at one finished attempt
-// and answers with a [Decision]. [Do] is the loop around any function;
-// pacedhttp.Retry is the loop around an http.RoundTripper. Both ask the same
-// [Policy.Next] after every attempt, so they retry alike.
+// and answers with a [Decision]. [Do] is the loop around any function, and [Call] is Do with
+// a pacer, a fallback and a word about each retry; pacedhttp.Retry is the loop around an
+// http.RoundTripper. All ask the same [Policy.Next] after every attempt, so they retry alike.
 //
 // # What is retried
 //
@@ -35,23 +35,27 @@
 // counts and, as in net/http, is not sent. A function under [Do] counts as
 // idempotent: handing it to Do says that it may run again.
 //
-// Two methods let another layer say what only it knows. They are looked for on
+// Three methods let another layer say what only it knows. They are looked for on
 // every error of the chain:
 //
 //   - Retryable() bool answering false makes the failure final. No Classifier
-//     can override it.
+//     can override it. [Permanent] makes such an error; answering true says nothing.
 //   - Unprocessed() bool answering true says that nothing was sent, so
 //     [DefaultClassifier] answers [Unprocessed]. Some errors need this: when the
 //     server hangs up, net/http returns the same io.EOF during the TLS handshake
 //     and after the request was written, and only the transport's caller can know
 //     (through net/http/httptrace) which one it was.
+//   - RetryAfter() time.Duration, under [Do], says how long the service wants to be left
+//     alone: it is what the Retry-After header is to a response. The longest counts; zero and
+//     less say nothing. Where a Classifier would say [Transient] the failure is [Throttled],
+//     so that Call.Pacer holds back everybody.
 //
 // # When
 //
 // A [Backoff] gives the delay; by default a uniform draw from zero to a ceiling
 // that starts at 100 ms and doubles up to 10 s. When the server names a delay (see
-// [RetryAfter]) the wait is never shorter than that: it is the larger of the two,
-// and up to a tenth more so that the waiting callers do not come back together.
+// [RetryAfter], and above for errors) the wait is never shorter than that: it is the larger
+// of the two, and up to a tenth more so that the waiting callers do not come back together.
 //
 // # How often
 //

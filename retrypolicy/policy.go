@@ -116,16 +116,20 @@ func (p *Policy) For(ctx context.Context) *Policy {
 // Classify returns the verdict on one attempt without deciding about a retry. An
 // error that declares itself final (Retryable() bool answers false) is [Accept],
 // and so is an attempt with neither response nor error, a success under [Do];
-// about anything else the Classifier is asked.
+// about anything else the Classifier is asked. Where it answers [Transient] to an error under
+// Do that names a delay, the verdict is [Throttled].
 func (p *Policy) Classify(a Attempt) Verdict {
 	switch {
 	case a.Err == nil && a.Response == nil:
 		return Accept
 	case a.Err != nil && declaredFinal(a.Err):
 		return Accept
-	default:
-		return p.cfg.Classify(a)
 	}
+	v := p.cfg.Classify(a)
+	if v == Transient && a.Request == nil && namedDelay(a.Err) > 0 {
+		return Throttled // the loop around a function knows no status
+	}
+	return v
 }
 
 // AttemptTimeout returns [Config].AttemptTimeout; zero means no bound.
