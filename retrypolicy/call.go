@@ -3,7 +3,6 @@ package retrypolicy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -102,8 +101,8 @@ func (c Call[T]) try(ctx context.Context, fn func(context.Context) (T, error)) (
 		if d := policy.MaxElapsed(); d > 0 && a.Number > 1 {
 			startBy = began.Add(d)
 		}
-		if reason, refusal := pace.acquire(ctx, startBy); refusal != nil {
-			return value, NewError(ctx, a.Number-1, reason, unpaced(ctx, refusal, a.Err))
+		if failure := pace.acquire(ctx, a.Number-1, a.Err, startBy); failure != nil {
+			return value, failure
 		}
 		var next Decision
 		value, next = attempt(ctx, policy, &a, began, &pace, fn)
@@ -142,17 +141,4 @@ func within[T any](ctx context.Context, timeout time.Duration, fn func(context.C
 		defer cancel()
 	}
 	return fn(ctx)
-}
-
-// unpaced is the cause of a call that ends since its pacer gave no slot after an attempt
-// that failed with last, if there was one. Where the context has ended, NewError tells so.
-func unpaced(ctx context.Context, refusal, last error) error {
-	switch {
-	case ctx.Err() != nil:
-		return last
-	case last == nil:
-		return refusal
-	default:
-		return fmt.Errorf("%w; last failure: %w", refusal, last)
-	}
 }

@@ -57,12 +57,13 @@ func (p place) Value(key any) any {
 
 var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")
 
-// acquire waits for the slot of an attempt that must not start later than startBy, if that is
-// not zero. Where there is none it returns why: ctx has ended, which wins over a slot that
-// comes at that moment, or the Waiter refused.
-func (p *pacing) acquire(ctx context.Context, startBy time.Time) (Reason, error) {
+// acquire waits for the slot of an attempt that follows others, the last of which failed with
+// last, and that must not start later than startBy, if that is not zero. It returns how the
+// call ends where there is no slot: ctx has ended, which wins over a slot that comes at that
+// moment, or the Waiter refused.
+func (p *pacing) acquire(ctx context.Context, attempts int, last error, startBy time.Time) *Error {
 	if p.waiter == nil {
-		return "", nil
+		return nil
 	}
 	limited, tooLate := p.place, ReasonDeadline
 	if !startBy.IsZero() {
@@ -77,13 +78,13 @@ func (p *pacing) acquire(ctx context.Context, startBy time.Time) (Reason, error)
 	slot, err := p.ask(limited)
 	if err == nil && ctx.Err() == nil && limited.Err() == nil {
 		p.slot = slot
-		return "", nil
+		return nil
 	}
 	slot.Cancel()
 	reason := tooLate
 	switch {
 	case ctx.Err() != nil:
-		reason, err = endReason(ctx), ctx.Err()
+		return NewError(ctx, attempts, "", last)
 	case limited.Err() != nil:
 		err = interruption(limited, err)
 	case !waiter.TooLate(limited, err):
@@ -93,7 +94,11 @@ func (p *pacing) acquire(ctx context.Context, startBy time.Time) (Reason, error)
 	case !errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
-	return reason, Permanent(err) // to a loop further out too
+	err = Permanent(err) // to a loop further out too
+	if last != nil {
+		err = fmt.Errorf("%w; last failure: %w", err, last)
+	}
+	return NewError(ctx, attempts, reason, err)
 }
 
 func (p *pacing) ask(ctx context.Context) (*pacer.Slot, error) {

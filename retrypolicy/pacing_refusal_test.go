@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +57,14 @@ func TestThePacersRefusalEndsTheCallWithItsReason(t *testing.T) {
 		"no slot before MaxElapsed": {
 			pacer:   func() Waiter { return pacer.Burst(1, time.Minute) },
 			elapsed: time.Minute - 1, attempts: 1, reason: ReasonMaxElapsed, is: pacer.ErrDeadline,
+		},
+		"no slot before the deadline, which comes before MaxElapsed": {
+			pacer: func() Waiter { return pacer.Burst(1, time.Minute) },
+			ctx:   soon, elapsed: 6 * time.Second, attempts: 1, reason: ReasonDeadline, is: pacer.ErrDeadline,
+		},
+		"no slot before MaxElapsed, which comes before the deadline": {
+			pacer: func() Waiter { return pacer.Burst(1, time.Minute) },
+			ctx:   soon, elapsed: 4 * time.Second, attempts: 1, reason: ReasonMaxElapsed, is: errMaxElapsed,
 		},
 		"a slot at MaxElapsed": {
 			pacer:   func() Waiter { return pacer.Burst(1, time.Minute) },
@@ -131,6 +140,19 @@ func TestThePacersRefusalEndsTheCallWithItsReason(t *testing.T) {
 	}
 }
 
+// MaxElapsed is about retries: the first attempt may wait for its slot as long as it likes.
+func TestMaxElapsedDoesNotBoundTheWaitForTheFirstSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.Burst(1, time.Minute)
+		p.Allow()
+		var at []time.Duration
+		c := Call[int]{Policy: Must(Config{Backoff: Constant(0), MaxElapsed: time.Second}), Pacer: p}
+		if _, err := c.Do(t.Context(), script(&at)); err != nil || fmt.Sprint(at) != "[1m0s]" {
+			t.Errorf("%v at %v", err, at)
+		}
+	})
+}
+
 func TestARefusalDoesNotChargeTheBudget(t *testing.T) {
 	policy := Must(Config{Backoff: Constant(0), Budget: NewBudget(1, 0)})
 	for range 5 {
@@ -144,6 +166,10 @@ func TestARefusalDoesNotChargeTheBudget(t *testing.T) {
 }
 
 func TestTheTextOfARefusalTellsTheLastFailureToo(t *testing.T) {
+	_, err := Call[int]{Pacer: waits(func(context.Context) error { return errClosed })}.Do(t.Context(), func(context.Context) (int, error) { return 0, nil })
+	if want := "retrypolicy: gave up after 0 attempts (not_retryable): closed for today"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -176,15 +202,19 @@ func TestCancellationInTheQueueMatchesContextCauseAndLastFailure(t *testing.T) {
 		p := pacer.Burst(1, time.Minute)
 		began := time.Now()
 		var at []time.Duration
-		n, err := Call[int]{Policy: everySecond(), Pacer: p}.Do(ctx, script(&at, repeat(errBoom, 9)...))
+		n, err := Call[int]{Policy: everySecond(), Pacer: p}.Do(ctx, script(&at, repeat(os.ErrDeadlineExceeded, 9)...))
 		e, ok := errors.AsType[*Error](err)
 		if !ok || n != 1 || e.Attempts != 1 || e.Reason != ReasonCanceled || time.Since(began) != 5*time.Second || p.Stats().Waiting != 0 {
 			t.Errorf("%d, %v after %v", n, err, time.Since(began))
 		}
-		for _, want := range []error{context.Canceled, cause, errBoom} {
+		for _, want := range []error{context.Canceled, cause, os.ErrDeadlineExceeded} {
 			if !errors.Is(err, want) {
 				t.Errorf("%v does not match %v", err, want)
 			}
+		}
+		// As in a delay: what the last attempt met with did not end the call.
+		if _, ok := e.Err.(*interrupted); !ok {
+			t.Errorf("the cause is a %T", e.Err)
 		}
 	})
 }
@@ -217,6 +247,10 @@ func TestMaxElapsedWinsOverASlotWhichIsGivenBack(t *testing.T) {
 		e, ok := errors.AsType[*Error](err)
 		if !ok || fmt.Sprint(at) != "[2s]" || e.Attempts != 1 || e.Reason != ReasonMaxElapsed || !errors.Is(err, errBoom) || p.Stats().Granted != 1 {
 			t.Errorf("%v at %v", err, at)
+		}
+		want := "retrypolicy: gave up after 1 attempt (max_elapsed): context deadline exceeded: a retry would start after the policy's MaxElapsed; last failure: boom"
+		if err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	})
 }
