@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
@@ -78,9 +75,8 @@ func ExamplePolicy_Next() {
 	// true throttled true true
 }
 
-// Any function can be called again when it fails. Here it is five times more, at a
-// constant interval, for one kind of error only, and each retry is logged with the
-// error it follows and its number, which counts from one.
+// Any function can be called again when it fails. Call does more: it paces, tells of each
+// retry, and falls back.
 func ExampleDo() {
 	errBusy := errors.New("busy")
 	policy := retrypolicy.Must(retrypolicy.Config{
@@ -89,54 +85,18 @@ func ExampleDo() {
 		Classify:    retrypolicy.Errors(retrypolicy.Transient, errBusy),
 	})
 
-	var last error
-	retry := 0
-	answer, err := retrypolicy.Do(context.Background(), policy, func(context.Context) (answer string, err error) {
-		if last != nil {
-			retry++
-			fmt.Printf("retry %d after: %v\n", retry, last)
+	line := 0
+	answer, err := retrypolicy.Do(context.Background(), policy, func(context.Context) (string, error) {
+		if line++; line <= 3 {
+			return "", fmt.Errorf("line %d: %w", line, errBusy)
 		}
-		defer func() { last = err }()
-		if retry < 3 {
-			return "", fmt.Errorf("line %d: %w", retry+1, errBusy)
-		}
-		return "done", nil
+		return fmt.Sprintf("done on line %d", line), nil
 	})
 	fmt.Println(answer, err)
-	// Output:
-	// retry 1 after: line 1: busy
-	// retry 2 after: line 2: busy
-	// retry 3 after: line 3: busy
-	// done <nil>
+	// Output: done on line 4 <nil>
 }
 
-// When the retries have run out the caller may have something to offer instead. An
-// error of another kind is not retried, and arrives as it is.
-func ExampleDo_fallback() {
-	errBusy := errors.New("busy")
-	policy := retrypolicy.Must(retrypolicy.Config{
-		Backoff:  retrypolicy.Constant(time.Millisecond),
-		Classify: retrypolicy.Errors(retrypolicy.Transient, errBusy),
-	})
-	price := func(fail error) (string, error) {
-		price, err := retrypolicy.Do(context.Background(), policy, func(context.Context) (string, error) {
-			return "", fail
-		})
-		if errors.Is(err, errBusy) {
-			return "yesterday's price", nil
-		}
-		return price, err
-	}
-	fmt.Println(price(errBusy))
-
-	_, err := price(fs.ErrPermission)
-	fmt.Println(errors.Is(err, fs.ErrPermission), err)
-	// Output:
-	// yesterday's price <nil>
-	// true retrypolicy: gave up after 1 attempt (not_retryable): permission denied
-}
-
-// Without a fallback the error unwraps to the one the function returned last. A
+// The error unwraps to the one the function returned last. A
 // policy of one attempt makes exactly one.
 func ExampleDo_oneAttempt() {
 	errBusy := errors.New("busy")
@@ -148,32 +108,6 @@ func ExampleDo_oneAttempt() {
 	})
 	fmt.Println(sends, errors.Is(err, errBusy))
 	// Output: 1 true
-}
-
-// With a pacer inside the function every attempt takes a slot, retries included:
-// four threads with three retries each keep to five calls a period together.
-func ExampleDo_paced() {
-	const period = 50 * time.Millisecond // rather time.Second
-	limiter := pacer.Burst(5, period)
-	policy := retrypolicy.Must(retrypolicy.Config{MaxAttempts: 1 + 3, Backoff: retrypolicy.Constant(0)})
-
-	began := time.Now()
-	var sends atomic.Int64
-	var threads sync.WaitGroup
-	for range 4 {
-		threads.Go(func() {
-			retrypolicy.Do(context.Background(), policy, func(ctx context.Context) (string, error) {
-				if err := limiter.Wait(ctx); err != nil {
-					return "", err
-				}
-				sends.Add(1)
-				return "", errors.New("service is down")
-			})
-		})
-	}
-	threads.Wait()
-	fmt.Println(sends.Load(), "calls, the last one in the fourth period:", time.Since(began) >= 3*period)
-	// Output: 16 calls, the last one in the fourth period: true
 }
 
 func ExampleError() {
