@@ -15,8 +15,8 @@ type Call[T any] struct {
 	Policy *Policy
 
 	// Pacer gives each attempt its slot, retries included. The wait for it comes after the
-	// Backoff's delay, counts towards the caller's deadline and MaxElapsed, and never towards
-	// the AttemptTimeout. A retry stands in the queue at the place of its call, which is that of
+	// Backoff's delay, counts towards the caller's deadline and, that of a retry, MaxElapsed,
+	// and never towards the AttemptTimeout. A retry stands in the queue at the place of its call, which is that of
 	// one who came when Do was called, so that Config.MaxWaiting of a pacer does not refuse it;
 	// the caller's own [pacer.WithArrival] goes before. What the call costs says
 	// [pacer.WithCost] in the context of Do.
@@ -24,8 +24,8 @@ type Call[T any] struct {
 	// A Pacer that has Acquire, as *pacer.Pacer does, is asked for slots, and told of each as
 	// soon as fn has returned how it went: Throttled, with the delay that the error names
 	// (see the package comment), at most a day; Failed for any other failure that the policy
-	// would retry; that it worked. Of an error that is final, and of a failure after the caller's
-	// context has ended, it is told nothing. Where the server acted on nothing, which is
+	// would retry; or that it worked. Of an error that is final it is told nothing, and once the
+	// caller's context has ended of no failure but Throttled. Where the server acted on nothing, which is
 	// [Unprocessed], the slot gives its costs back, but not its start. Then the slot is
 	// Done, before OnRetry is called or anything waited for; so it is after a panic. Who
 	// learns from an answer what it cost takes the slot in fn, to settle it.
@@ -48,7 +48,7 @@ type Call[T any] struct {
 	Fallback func(ctx context.Context, err error) (T, error)
 }
 
-var errNoFunction = errors.New("retrypolicy: Do: fn is nil, must be a function")
+var errNoFunction = errors.New("fn of Do is nil, must be a function")
 
 // Do calls fn until it succeeds or the policy gives up, and returns what fn returned last.
 // The error is nil, an [*Error] that holds fn's last error, or Fallback's own.

@@ -32,7 +32,8 @@ func TestANilFunctionIsAnErrorThatNoFallbackAnswers(t *testing.T) {
 	c := Call[int]{Fallback: func(context.Context, error) (int, error) { return 7, nil }}
 	n, err := c.Do(t.Context(), nil)
 	e, ok := errors.AsType[*Error](err)
-	if !ok || n != 0 || e.Attempts != 0 || e.Reason != ReasonNotRetryable || !errors.Is(err, errNoFunction) {
+	if !ok || n != 0 || e.Attempts != 0 || e.Reason != ReasonNotRetryable ||
+		err.Error() != "retrypolicy: gave up after 0 attempts (not_retryable): fn of Do is nil, must be a function" {
 		t.Errorf("%d, %v", n, err)
 	}
 }
