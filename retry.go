@@ -137,13 +137,13 @@ type call struct {
 // attempt sends the request once.
 func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 	a := &attempt{
-		asked:    c.req,
-		body:     c.body,
-		began:    c.began,
-		info:     AttemptInfo{Number: n, Previous: c.delay},
-		policy:   c.policy,
-		retry:    c.retryTransport,
-		arrived:  c.arrived,
+		asked:   c.req,
+		body:    c.body,
+		began:   c.began,
+		info:    AttemptInfo{Number: n, Previous: c.delay},
+		policy:  c.policy,
+		retry:   c.retryTransport,
+		arrived: c.arrived,
 	}
 	if c.observer != nil {
 		a.observed = &observed{observer: c.observer}

@@ -65,9 +65,7 @@ func (s *slotContext) heard(resp *http.Response, err error, v retrypolicy.Verdic
 		s.slot.Report(pacer.Outcome{})
 	}
 	if v == retrypolicy.Unprocessed {
-		for _, unit := range s.slot.Units() {
-			s.slot.Settle(unit, 0)
-		}
+		s.slot.Refund()
 	}
 	if err != nil || resp.Body == http.NoBody {
 		s.end()

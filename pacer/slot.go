@@ -155,15 +155,6 @@ func (s *Slot) end(canceled bool) {
 	p.changed(now)
 }
 
-// Units returns the units that the start's cost is counted in besides starts themselves:
-// those of the pacer's limits.
-func (s *Slot) Units() []string {
-	if s == nil || s.pacer == nil {
-		return nil
-	}
-	return slices.Clone(s.pacer.units[1:])
-}
-
 // Cost returns what the start counts as in a unit now: what its context said, or what it was
 // settled to. "" counts as how many starts it counts. It is 0 in a unit that no limit counts
 // in, and for a slot that was canceled.

@@ -39,20 +39,10 @@ func pacingOf(ctx context.Context, w Waiter, began time.Time) pacing {
 	if waiter.IsNil(w) {
 		return pacing{}
 	}
-	return pacing{waiter: w, place: place{ctx, pacer.WithArrival(context.Background(), began)}}
-}
-
-// A place is the caller's context, with an arrival if it has none of its own.
-type place struct {
-	context.Context
-	arrival context.Context
-}
-
-func (p place) Value(key any) any {
-	if v := p.Context.Value(key); v != nil {
-		return v
+	if _, placed := pacer.ArrivalFromContext(ctx); !placed {
+		ctx = pacer.WithArrival(ctx, began)
 	}
-	return p.arrival.Value(key)
+	return pacing{waiter: w, place: ctx}
 }
 
 var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")
