@@ -108,7 +108,7 @@ func (p *Policy) Decide(ctx context.Context, a *Attempt, v Verdict) Decision {
 	}
 
 	now := time.Now()
-	asked := askedDelay(a, now)
+	asked := askedDelay(*a, now)
 	if asked > p.cfg.MaxRetryAfter {
 		return stop(v, ReasonRetryAfterTooLong)
 	}
