@@ -40,6 +40,8 @@ func TestCheckFindsWhatCannotBeMeant(t *testing.T) {
 		"one pacer twice":         {[]pacedhttp.Middleware{retry, pace, other, pace}, []string{"the same Waiter"}},
 		"a hook below Retry":      {[]pacedhttp.Middleware{retry, told}, []string{"Observe or Log is below Retry"}},
 		"Log below Retry":         {[]pacedhttp.Middleware{retry, pacedhttp.Log(nil)}, []string{"Observe or Log is below Retry"}},
+		"Cost below Pace":         {[]pacedhttp.Middleware{retry, pace, other, costing(1)}, []string{"Cost is below Pace"}},
+		"Cost below Retry":        {[]pacedhttp.Middleware{retry, costing(1), pace}, nil},
 		"several":                 {[]pacedhttp.Middleware{pace, retry, fallback, pace}, []string{"Pace is above Retry", "Fallback is below Retry", "the same Waiter"}},
 	} {
 		for where, rt := range map[string]*pacedhttp.Transport{

@@ -1,9 +1,19 @@
 package pacedhttp
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
+)
 
 // Discard is what the Retry layer does with a response that it will not deliver.
 func Discard(resp *http.Response) {
 	last := setAside(resp, nil)
 	last.forget()
+}
+
+// ReportOf is what a Pace layer tells a slot of a result.
+func ReportOf(resp *http.Response, err error, v retrypolicy.Verdict) (o pacer.Outcome, known bool) {
+	return report(resp, err, v)
 }

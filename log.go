@@ -3,8 +3,10 @@ package pacedhttp
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
@@ -18,7 +20,14 @@ import (
 func Log(l *slog.Logger) Middleware {
 	hooks := Hooks{
 		SlotAcquired: record(l, slog.LevelDebug, "slot acquired", func(i SlotInfo) (*http.Request, []slog.Attr) {
-			return i.Request, []slog.Attr{slog.Duration("waited", i.Waited)}
+			attrs := []slog.Attr{slog.Duration("waited", i.Waited)}
+			for _, unit := range slices.Sorted(maps.Keys(i.Costs)) {
+				attrs = append(attrs, slog.Int("cost in "+unit, i.Costs[unit]))
+			}
+			if i.InFlight > 0 {
+				attrs = append(attrs, slog.Int("in flight", i.InFlight))
+			}
+			return i.Request, attrs
 		}),
 		SlotRefused: record(l, slog.LevelDebug, "slot refused", func(i SlotInfo) (*http.Request, []slog.Attr) {
 			return i.Request, []slog.Attr{slog.Duration("waited", i.Waited), outcomeOf(nil, i.Err)}

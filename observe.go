@@ -47,11 +47,14 @@ type Hooks struct {
 	FallbackUsed func(context.Context, FallbackInfo)
 }
 
-// SlotInfo is what the Slot hooks are told.
+// SlotInfo is what the Slot hooks are told. Costs and InFlight are told by SlotAcquired, of a
+// *pacer.Pacer or another [Acquirer].
 type SlotInfo struct {
-	Request *http.Request
-	Waited  time.Duration // zero in SlotRequested
-	Err     error         // why there was no slot; nil but in SlotRefused
+	Request  *http.Request
+	Waited   time.Duration  // zero in SlotRequested
+	Costs    map[string]int // by unit, as known before the answer; nil where none are counted
+	InFlight int            // requests, this one included; zero where they are not bounded
+	Err      error          // why there was no slot; nil but in SlotRefused
 }
 
 // AttemptStart is what AttemptStarted is told.
@@ -154,6 +157,9 @@ func (o *observer) Value(key any) any {
 	}
 	return o.Context.Value(key)
 }
+
+// AfterFunc is what package context registers children by.
+func (o *observer) AfterFunc(f func()) (stop func() bool) { return afterFunc(o.Context, f) }
 
 func (o *observer) parentIfOver() (parent context.Context, over bool) {
 	return o.Context, o.over.Load()

@@ -136,7 +136,9 @@ func (t paceTransport) middleware(next http.RoundTripper) http.RoundTripper {
 		return next
 	}
 	t.layer = layer{next}
-	for _, l := range layersOf(next) {
+	below := layersOf(next)
+	t.inner = pacesBelow(below)
+	for _, l := range below {
 		if retry, ok := l.(*retryTransport); ok {
 			retry.paced = true
 		}
@@ -198,6 +200,17 @@ func pacesOf(layers []ours) []*paceTransport {
 	return paces
 }
 
+// pacesBelow returns the Pace layers among layers.
+func pacesBelow(layers []ours) []*paceTransport {
+	var paces []*paceTransport
+	for _, l := range layers {
+		if pace, ok := l.(*paceTransport); ok {
+			paces = append(paces, pace)
+		}
+	}
+	return paces
+}
+
 // sameAs reports whether t and other always have the same Waiter.
 func (t *paceTransport) sameAs(other *paceTransport) bool {
 	return t.fixed != nil && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
@@ -224,7 +237,9 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 		a.admitted(start)
 	}
 	if err == nil {
-		observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: start.Waited})
+		if observer != nil {
+			observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: start.Waited, Costs: start.Slot.Costs(), InFlight: start.Slot.InFlight()})
+		}
 		return nil
 	}
 	if a != nil && !a.started {

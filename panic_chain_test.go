@@ -3,10 +3,12 @@ package pacedhttp_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp"
+	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
@@ -18,6 +20,7 @@ type program struct {
 	waiter   pacedhttp.Waiter
 	pick     func(*http.Request) pacedhttp.Waiter
 	prepare  func(*http.Request, pacedhttp.AttemptInfo) error
+	estimate func(*http.Request) int
 	base     http.RoundTripper
 }
 
@@ -50,25 +53,31 @@ func TestPanicOfTheProgramsOwnPassesThroughAndLeavesNothingOpen(t *testing.T) {
 		"PauseUntil": func(p *program) { p.waiter = panicsWhenPaused{mine} },
 		"PaceBy":     func(p *program) { p.pick = func(*http.Request) pacedhttp.Waiter { panic(mine) } },
 		"Prepare":    func(p *program) { p.prepare = func(*http.Request, pacedhttp.AttemptInfo) error { panic(mine) } },
+		"Cost":       func(p *program) { p.estimate = func(*http.Request) int { panic(mine) } },
 		"the base": func(p *program) {
 			p.base = pacedhttp.RoundTripperFunc(func(req *http.Request) (*http.Response, error) { req.Body.Close(); panic(mine) })
 		},
 	} {
-		for chain, retry := range map[string]bool{"under Retry": true, "without Retry": false} {
+		for chain, retry := range map[string]bool{"under Retry": true, "without Retry": false, "under Retry, holding slots": true, "without Retry, holding slots": false} {
 			t.Run(name+"/"+chain, func(t *testing.T) {
+				outer := pacer.Must(pacer.Config{MaxInFlight: 9})
+				holding := strings.HasSuffix(chain, "slots")
 				base := newScript(step{status: 429, header: header("Retry-After", "0.001"), body: "busy"})
-				p := program{fallback: keep, waiter: grants(9), prepare: func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+				p := program{fallback: keep, waiter: grants(9), estimate: func(*http.Request) int { return 1 }, prepare: func(req *http.Request, _ pacedhttp.AttemptInfo) error {
 					req.Context().Done() // as net/http does
 					return nil
 				}, base: base}
 				p.policy = retrypolicy.Config{MaxAttempts: 2, Backoff: retrypolicy.Constant(0), ReplayBuffer: kib, AttemptTimeout: time.Minute}
 				breaks(&p)
-				mw := []pacedhttp.Middleware{pacedhttp.Observe(p.hooks), pacedhttp.Fallback(p.fallback)}
+				mw := []pacedhttp.Middleware{pacedhttp.Observe(p.hooks), pacedhttp.Fallback(p.fallback), pacedhttp.Cost("tokens", p.estimate)}
 				if retry {
 					mw = append(mw, pacedhttp.Retry(retrypolicy.Must(p.policy)))
 				}
 				if p.pick == nil {
 					p.pick = func(*http.Request) pacedhttp.Waiter { return p.waiter }
+				}
+				if holding {
+					mw = append(mw, pacedhttp.Pace(outer))
 				}
 				mw = append(mw, pacedhttp.PaceBy(p.pick), pacedhttp.Prepare(p.prepare))
 
@@ -93,6 +102,9 @@ func TestPanicOfTheProgramsOwnPassesThroughAndLeavesNothingOpen(t *testing.T) {
 				body.wantOneClose(t)
 				for _, resp := range base.responseBodies() {
 					resp.wantOneClose(t)
+				}
+				if n := outer.Stats().InFlight; n != 0 {
+					t.Errorf("%d are in flight", n)
 				}
 				if n := ctx.registered.Load(); n != 0 {
 					t.Errorf("%d are left with the context", n)

@@ -82,6 +82,14 @@ func (s *separable) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
+// afterFunc registers f with ctx, by the cheapest way.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if c, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
+}
+
 // Value implements context.Context. [context.Cause] finds the cause of an end by it.
 func (s *separable) Value(key any) any {
 	if _, ok := key.(separableKey); ok {

@@ -32,11 +32,12 @@ func slotFrom(ctx context.Context) *slotContext {
 	return s
 }
 
-// newSlotContext returns the context of a request that t got slot for. Another chain that was
-// given the context of a request, to fetch a token, say, has slots of its own.
+// newSlotContext returns the context of a request that t got slot for. A slot of ctx is the
+// request's only if its layer is above t: another chain that was given a request's context, to
+// fetch a token, say, has slots of its own, and so has the next page of what it brought.
 func newSlotContext(ctx context.Context, slot *pacer.Slot, t *paceTransport) *slotContext {
 	s := &slotContext{Context: ctx, slot: slot, layer: t}
-	if outer := slotFrom(ctx); outer != nil && !outer.sent.Load() && slices.Contains(outer.layer.inner, t) {
+	if outer := slotFrom(ctx); outer != nil && slices.Contains(outer.layer.inner, t) {
 		s.outer = outer
 	}
 	return s
@@ -55,14 +56,8 @@ func leaves(req *http.Request) {
 // heard tells the slot what the layers below brought, and when it will be over: with the
 // body of the response.
 func (s *slotContext) heard(resp *http.Response, err error, v retrypolicy.Verdict) {
-	switch {
-	case err != nil && !s.sent.Load(): // a layer below refused
-	case v == retrypolicy.Throttled:
-		s.slot.Report(pacer.Outcome{Throttled: true, Delay: delayOf(resp)})
-	case v != retrypolicy.Accept:
-		s.slot.Report(pacer.Outcome{Failed: true})
-	case err == nil:
-		s.slot.Report(pacer.Outcome{})
+	if outcome, known := report(resp, err, v); known && s.sent.Load() {
+		s.slot.Report(outcome)
 	}
 	if v == retrypolicy.Unprocessed {
 		s.slot.Refund()
@@ -72,8 +67,31 @@ func (s *slotContext) heard(resp *http.Response, err error, v retrypolicy.Verdic
 		return
 	}
 	resp.Body = whenRead(resp.Body, s.end)
-	if slotFrom(resp.Request.Context()) != s { // the base named a request of its own
+	if !s.isOf(resp.Request.Context()) { // the base named a request of its own
 		resp.Request = resp.Request.WithContext(s)
+	}
+}
+
+// isOf reports whether s is among the slots of a request with this context.
+func (s *slotContext) isOf(ctx context.Context) bool {
+	for held := slotFrom(ctx); held != nil; held = slotFrom(held.Context) {
+		if held == s {
+			return true
+		}
+	}
+	return false
+}
+
+// report is what a pacer hears of a result. Of an error that is nobody's failure, such as a
+// cancellation, it hears nothing.
+func report(resp *http.Response, err error, v retrypolicy.Verdict) (o pacer.Outcome, known bool) {
+	switch {
+	case v == retrypolicy.Throttled:
+		return pacer.Outcome{Throttled: true, Delay: delayOf(resp)}, true
+	case v != retrypolicy.Accept:
+		return pacer.Outcome{Failed: true}, true
+	default:
+		return pacer.Outcome{}, err == nil
 	}
 }
 
@@ -105,13 +123,8 @@ func (s *slotContext) Value(key any) any {
 	return s.Context.Value(key)
 }
 
-// AfterFunc is what package context registers children by: with the attempt, if there is one.
-func (s *slotContext) AfterFunc(f func()) (stop func() bool) {
-	if parent, ok := s.Context.(interface{ AfterFunc(func()) func() bool }); ok {
-		return parent.AfterFunc(f)
-	}
-	return context.AfterFunc(s.Context, f)
-}
+// AfterFunc is what package context registers children by.
+func (s *slotContext) AfterFunc(f func()) (stop func() bool) { return afterFunc(s.Context, f) }
 
 // parentIfOver leaves out the slot of an exchange that is over.
 func (s *slotContext) parentIfOver() (parent context.Context, over bool) {

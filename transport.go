@@ -49,6 +49,8 @@ func New(rt http.RoundTripper, mw ...Middleware) *Transport {
 			l.retries = hasRetry(t.layers[i+1:])
 		case *observeTransport:
 			l.chain = t
+		case *paceTransport:
+			l.inner = pacesBelow(t.layers[i+1:])
 		}
 	}
 	return t
@@ -93,6 +95,7 @@ func WrapClient(c *http.Client, mw ...Middleware) *http.Client {
 //   - Fallback below Retry: a failure that it replaces is hidden from Retry;
 //   - two Retry layers: their attempts multiply;
 //   - two Pace layers with the same Waiter: every attempt takes two slots;
+//   - Cost below Pace: the slot is taken before the cost is known;
 //   - Observe or Log below Retry, with a hook that only Retry calls.
 //
 // Of PaceBy it cannot know the Waiters, and of layers that were not put together by New
@@ -119,6 +122,10 @@ func (t *Transport) Check() error {
 			if h := l.hooks; retries > 0 && (h.AttemptStarted != nil || h.AttemptDone != nil || h.RetryScheduled != nil || h.GaveUp != nil) {
 				find("Observe or Log is below Retry, which will not call its hooks; list it first")
 			}
+		case *costTransport:
+			if len(above) > 0 {
+				find("Cost is below Pace, which takes the slot before the cost is known; list Cost first")
+			}
 		case *paceTransport:
 			if slices.ContainsFunc(above, l.sameAs) {
 				find("two Pace layers have the same Waiter: every attempt takes two slots")
@@ -140,7 +147,7 @@ func layersOf(rt http.RoundTripper) []ours {
 		switch l := rt.(type) {
 		case *Transport:
 			return append(layers, l.layers...)
-		case *observeTransport, *fallbackTransport, *retryTransport, *paceTransport, *prepareTransport:
+		case *observeTransport, *fallbackTransport, *retryTransport, *paceTransport, *prepareTransport, *costTransport:
 			layers = append(layers, l.(ours))
 			rt = l.(ours).below()
 		default:

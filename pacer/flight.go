@@ -24,6 +24,7 @@ func (f *flights) begin(s *Slot) {
 	}
 	f.newest = s
 	f.len++
+	s.flights = f.len
 }
 
 // end reports whether s was in flight.

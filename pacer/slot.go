@@ -33,6 +33,7 @@ type Slot struct {
 	ended    bool     // by Done or Cancel
 	canceled bool
 
+	flights      int // how many there were with it when it started; not guarded
 	inFlight     bool
 	older, newer *Slot // in flight
 }
@@ -155,21 +156,33 @@ func (s *Slot) end(canceled bool) {
 	p.changed(now)
 }
 
-// Cost returns what the start counts as in a unit now: what its context said, or what it was
-// settled to. "" counts as how many starts it counts. It is 0 in a unit that no limit counts
-// in, and for a slot that was canceled.
-func (s *Slot) Cost(unit string) int {
-	if s == nil || s.pacer == nil {
-		return 0
+// Costs returns what the start counts as now, by unit, starts themselves left out: what its
+// context said, or what it was settled to. It is nil where no limit counts costs, and for a
+// slot that was canceled.
+func (s *Slot) Costs() map[string]int {
+	if s == nil || s.pacer == nil || len(s.pacer.units) == 1 {
+		return nil
 	}
 	p := s.pacer
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	u := slices.Index(p.units, unit)
-	if u < 0 || s.canceled {
+	if s.canceled {
+		return nil
+	}
+	costs := make(map[string]int, len(s.costs)-1)
+	for u, cost := range s.costs[1:] {
+		costs[p.units[u+1]] = cost
+	}
+	return costs
+}
+
+// InFlight returns how many slots were not Done when this one was granted, itself included.
+// It is 0 where flights are not bounded.
+func (s *Slot) InFlight() int {
+	if s == nil {
 		return 0
 	}
-	return s.costs[u]
+	return s.flights
 }
 
 // cost returns what s costs by unit.
