@@ -49,7 +49,7 @@ func TestConformanceOfHooks(t *testing.T) {
 
 func TestConformanceOfRetryAfter(t *testing.T) {
 	const s = time.Second
-	date := header("Date", "Sat, 01 Jan 2000 12:00:00 GMT", "Retry-After", "Sat, 01 Jan 2000 12:00:05 GMT")
+	date := header("Date", "Sat, 01 Jan 2000 00:02:00 GMT", "Retry-After", "Sat, 01 Jan 2000 00:02:05 GMT")
 	for name, h := range map[string]http.Header{
 		"seconds":      header("Retry-After", "5"),
 		"date":         date,

@@ -1,7 +1,11 @@
-// Package quota tells what servers say of their quotas.
 package quota
 
-import "time"
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
 
 // A State is what a server said is left of one of its quotas.
 type State struct {
@@ -11,4 +15,108 @@ type State struct {
 	Limit     int           // of so much; 0 means that it was not said
 	Reset     time.Duration // until it is whole again; 0 means that it was not said
 	Window    time.Duration // the period that Limit is for; 0 means that it was not said
+}
+
+// Read returns what a response's header says is left of the server's quotas: one
+// State for each Name and Unit, at most 64, and nil if nothing is said. What does not
+// say how much remains is no State, whatever else it says. They are ordered by the
+// name of the header that tells what remains, and within one header as the server
+// wrote them.
+//
+// Numbers are never negative: an overdrawn quota has 0 left, a reset that has passed is
+// one that was not said, and what is too large is the largest there is. A remainder
+// is rounded down, a reset up. Where an answer speaks of the same Name and Unit more
+// than once, the strictest counts: the least Remaining, and of equal ones the longest
+// Reset. The package comment has the dialects.
+//
+// Read looks for keys in canonical form, as net/http makes them for HTTP/1 and HTTP/2
+// alike. It keeps nothing and changes nothing; h may be nil.
+func Read(h http.Header, now time.Time) []State {
+	all := read(h, now)
+	for i := range all {
+		all[i].Reset = max(0, all[i].Reset)
+	}
+	return all
+}
+
+const (
+	unsaid     = -1 // a Reset of which nothing was said, while one of 0 has passed
+	mostStates = 64 // what a server can make us compare each State with
+)
+
+// read is Read with unsaid Resets marked.
+func read(h http.Header, now time.Time) []State {
+	var keys []string
+	for key := range h {
+		if saysRemaining(key) {
+			keys = append(keys, key)
+		}
+	}
+	if keys == nil {
+		return nil
+	}
+	slices.Sort(keys)
+	var all readings
+	for _, key := range keys {
+		switch key {
+		case rateLimit:
+			all.readIETF(h, now)
+		case shopify:
+			all.readUsed(h[key])
+		case azureResource:
+			all.readAzureResource(h[key])
+		default:
+			all.readFamily(key, h, now)
+		}
+	}
+	return all
+}
+
+const (
+	rateLimit     = "Ratelimit"
+	shopify       = "X-Shopify-Shop-Api-Call-Limit"
+	azureResource = "X-Ms-Ratelimit-Remaining-Resource"
+)
+
+// saysRemaining tells the headers that say what remains. It is asked for every header
+// of every response, so it looks at lengths first.
+func saysRemaining(key string) bool {
+	switch {
+	case len(key) == len(rateLimit):
+		return key == rateLimit
+	case len(key) < len("Ratelimit-Remaining"):
+		return false
+	case strings.Contains(key, "Remaining"):
+		return strings.Contains(key, "imit")
+	default:
+		return key == shopify
+	}
+}
+
+// readings are what one answer says, one for each Name and Unit.
+type readings []State
+
+// add joins s to what is known of the same quota.
+func (all *readings) add(s State) {
+	i := slices.IndexFunc(*all, func(o State) bool { return o.Name == s.Name && o.Unit == s.Unit })
+	switch {
+	case i >= 0:
+		(*all)[i] = stricter((*all)[i], s)
+	case len(*all) < mostStates:
+		*all = append(*all, s)
+	}
+}
+
+func stricter(a, b State) State {
+	if a.Remaining != b.Remaining {
+		if a.Remaining < b.Remaining {
+			return a
+		}
+		return b
+	}
+	a.Reset = max(a.Reset, b.Reset)
+	if a.Limit == 0 {
+		a.Limit, a.Window = b.Limit, max(a.Window, b.Window)
+	}
+	return a
 }

@@ -1,4 +1,4 @@
-package retrypolicy
+package quota
 
 import (
 	"math"
@@ -30,9 +30,16 @@ func TestRetryAfterForms(t *testing.T) {
 		{"a fraction", []string{"Retry-After", "0.65"}, 650 * time.Millisecond},
 		{"a fine fraction is rounded up", []string{"Retry-After", "0.0000000001"}, 1},
 		{"a day", []string{"Retry-After", "86400"}, 24 * time.Hour},
-		{"more than fits", []string{"Retry-After", "10000000000"}, math.MaxInt64},
-		{"the most that fits", []string{"Retry-After", "9223372036"}, 9223372036 * time.Second},
-		{"a fraction more than fits", []string{"Retry-After", "9223372036.9"}, math.MaxInt64},
+		{"the longest delay", []string{"Retry-After", "999999999"}, 999999999 * time.Second},
+		{"the first moment", []string{"Retry-After", "1000000000"}, 0},
+		{"a moment", []string{"Retry-After", unix(inAMinute)}, time.Minute},
+		{"a moment with a fraction", []string{"Retry-After", unix(inAMinute) + ".25"}, time.Minute + 250*time.Millisecond},
+		{"a moment in milliseconds", []string{"Retry-After", unix(inAMinute) + "250"}, time.Minute + 250*time.Millisecond},
+		{"the last moment in nanoseconds", []string{"Retry-After", "9223372036"}, time.Unix(9223372036, 0).Sub(noon)},
+		{"a moment beyond that", []string{"Retry-After", "10000000000"}, time.Unix(10000000000, 0).Sub(noon)},
+		{"a fraction beyond that", []string{"Retry-After", "9223372036.9"}, time.Unix(9223372037, 0).Sub(noon)},
+		{"the last moment in seconds", []string{"Retry-After", "99999999999"}, math.MaxInt64},
+		{"the first in milliseconds", []string{"Retry-After", "100000000000"}, 0},
 		{"far more than fits", []string{"Retry-After", strings.Repeat("9", 400)}, math.MaxInt64},
 		{"word", []string{"Retry-After", "soon"}, illegible},
 		{"exponent", []string{"Retry-After", "1e3"}, illegible},
@@ -41,7 +48,7 @@ func TestRetryAfterForms(t *testing.T) {
 		{"two signs", []string{"Retry-After", "--1"}, illegible},
 		{"point without fraction", []string{"Retry-After", "1."}, illegible},
 		{"two points", []string{"Retry-After", "1.2.3"}, illegible},
-		{"duration", []string{"Retry-After", "5s"}, illegible},
+		{"duration", []string{"Retry-After", "5s"}, 5 * time.Second},
 
 		{"IMF-fixdate", []string{"Retry-After", "Mon, 15 Jun 2026 12:01:00 GMT"}, time.Minute},
 		{"RFC 850 date", []string{"Retry-After", "Monday, 15-Jun-26 12:01:00 GMT"}, time.Minute},
@@ -52,9 +59,9 @@ func TestRetryAfterForms(t *testing.T) {
 		{"date by the server's clock", []string{
 			"Date", "Mon, 15 Jun 2026 09:00:00 GMT", "Retry-After", "Mon, 15 Jun 2026 09:00:30 GMT",
 		}, 30 * time.Second},
-		{"date past by the server's clock", []string{
+		{"date past by a clock that is far ahead", []string{
 			"Date", "Mon, 15 Jun 2026 23:00:00 GMT", "Retry-After", "Mon, 15 Jun 2026 22:59:59 GMT",
-		}, 0},
+		}, 10*time.Hour + 59*time.Minute + 59*time.Second},
 		{"date with an illegible Date", []string{"Date", "now", "Retry-After", "Mon, 15 Jun 2026 12:01:00 GMT"}, time.Minute},
 		{"seconds do not depend on Date", []string{"Date", "Mon, 15 Jun 2026 09:00:00 GMT", "Retry-After", "9"}, 9 * time.Second},
 
@@ -117,7 +124,9 @@ func TestRetryAfterForms(t *testing.T) {
 		{"draft list, unclosed name", []string{"RateLimit", `"a;r=0;t=9`}, illegible},
 	} {
 		h := http.Header{}
-		setPairs(h, c.header)
+		for i := 0; i < len(c.header); i += 2 {
+			h.Add(c.header[i], c.header[i+1])
+		}
 		got, ok := RetryAfter(h, noon)
 		if c.want == illegible {
 			if ok || got != 0 {
@@ -166,15 +175,12 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// exactSeconds reads a value of digits only, by other means.
+// exactSeconds reads a delay of digits only, by other means.
 func exactSeconds(s string) (time.Duration, bool) {
 	n, ok := new(big.Int).SetString(s, 10)
-	if !ok || s[0] == '+' || s[0] == '-' || len(s) > 1000 {
+	if !ok || s[0] == '+' || s[0] == '-' || len(s) > 1000 || n.Cmp(big.NewInt(1e9)) >= 0 {
 		return 0, false
 	}
 	n.Mul(n, big.NewInt(int64(time.Second)))
-	if !n.IsInt64() {
-		return math.MaxInt64, true
-	}
 	return time.Duration(n.Int64()), true
 }

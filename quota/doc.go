@@ -1,0 +1,2 @@
+// Package quota tells what servers say of their quotas.
+package quota

@@ -1,0 +1,132 @@
+package quota
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// readFamily reads the headers that belong to key, in which "Remaining" stands where
+// they have "Limit" and "Reset": X-RateLimit-Remaining, but also
+// X-RateLimit-Remaining-Tokens and Anthropic-RateLimit-Tokens-Remaining.
+func (all *readings) readFamily(key string, h http.Header, now time.Time) {
+	sibling := func(word string) []string { return h[strings.Replace(key, "Remaining", word, 1)] }
+	s := State{Reset: unsaid}
+	s.Name, s.Unit, s.Window = label(key)
+	if s.Name == "" && s.Unit == "" {
+		s.Name = named(sibling)
+	}
+	limits, policies := sibling("Limit"), sibling("Policy")
+	if limits == nil {
+		// Zendesk's X-Rate-Limit, HubSpot's X-HubSpot-RateLimit-Daily.
+		limits = h[strings.Replace(key, "-Remaining", "", 1)]
+	}
+	if all.readColumns(s, h[key], limits, sibling("Reset"), policies, h, now) {
+		return
+	}
+	var ok bool
+	if s.Remaining, ok = least(h[key]); !ok {
+		return
+	}
+	var window time.Duration
+	if s.Limit, window = readLimit(limits, policies); window > 0 {
+		s.Window = window
+	}
+	for _, r := range []struct {
+		word string
+		scale
+	}{{"Reset-After", resetAfter}, {"Reset", reset}, {"Resettime", reset}} {
+		if d, ok := longestWait(sibling(r.word), r.scale, h, now); ok {
+			s.Reset = d
+			break // the first needs no clock, and the others say the same
+		}
+	}
+	all.add(s)
+}
+
+// readColumns reads several quotas that share one family, as lists of equal length in
+// one line each: "1, 15000". It reports whether that is what they are. Their names are
+// their places, counted from 1.
+func (all *readings) readColumns(s State, remaining, limits, resets, policies []string, h http.Header, now time.Time) bool {
+	r, t := column(remaining), column(resets)
+	if len(r) < 2 || len(r) != len(t) {
+		return false
+	}
+	l, p := column(limits), column(policies)
+	name := s.Name
+	for i := range r {
+		n, ok := parseCount(r[i])
+		if !ok {
+			continue
+		}
+		s := s
+		s.Name, s.Remaining, s.Reset = strings.TrimPrefix(name+"/"+strconv.Itoa(i+1), "/"), n, unsaid
+		if d, ok := parseWait(t[i], reset, h, now); ok {
+			s.Reset = d
+		}
+		if len(l) == len(r) {
+			s.Limit, s.Window = readLimit(l[i:i+1], nil)
+		}
+		if len(p) == len(r) {
+			if _, w := readLimit(nil, p[i:i+1]); w > 0 {
+				s.Window = w
+			}
+		}
+		all.add(s)
+	}
+	return true
+}
+
+// column returns the elements of a header's only line, or nil. As many as there can be
+// States are enough.
+func column(lines []string) (column []string) {
+	if len(lines) != 1 {
+		return nil
+	}
+	for value := range elements(lines) {
+		if column = append(column, value); len(column) > mostStates {
+			return nil
+		}
+	}
+	return column
+}
+
+// readLimit reads a limit and the period that it is for. Earlier drafts of the IETF
+// write "10, 10;w=1, 1000;w=3600": the limit that is nearest, then the policies; later
+// ones have the policies in a header of their own. Some servers write the period alone.
+func readLimit(limits, policies []string) (limit int, window time.Duration) {
+	found := false
+	var timed []State
+	for _, lines := range [...][]string{limits, policies} {
+		for member := range elements(lines) {
+			it, _ := parseItem(member)
+			n, ok := parseCount(it.name)
+			if !ok {
+				n, ok = parseCount(it.quota)
+			}
+			w, has := parseNumber(it.window, time.Second)
+			switch {
+			case !ok:
+				if d, ok := parseDuration(it.name); ok {
+					window = d
+				}
+			case has:
+				timed = append(timed, State{Limit: n, Window: w})
+			case !found || n < limit:
+				limit, found = n, true
+			}
+		}
+	}
+	for _, p := range timed {
+		if !found && (limit == 0 || p.Limit < limit) {
+			limit = p.Limit
+		}
+	}
+	for _, p := range timed {
+		if p.Limit == limit {
+			return limit, p.Window
+		}
+	}
+	return limit, window
+}

@@ -1,0 +1,80 @@
+package quota
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// label tells from a header's name which quota it is of: from what stands beside
+// "Remaining", and before "RateLimit" where there is another word for that.
+func label(key string) (name, unit string, window time.Duration) {
+	if key == "X-Ratelimit-Requests-Remaining" {
+		// Of RapidAPI and Linear, which mean another quota than X-RateLimit-Remaining.
+		return "requests", "", 0
+	}
+	key = strings.ToLower(key)
+	_, words, found := strings.Cut(key, "ratelimit-")
+	if !found {
+		_, words, found = strings.Cut(key, "rate-limit-")
+	}
+	if !found {
+		words = strings.TrimPrefix(key, "x-")
+	}
+	var names []string
+	for word := range strings.SplitSeq(words, "-") {
+		switch word {
+		case "remaining", "requests", "limit":
+			continue
+		case "tokens":
+			unit = word
+			if i := len(names) - 1; i >= 0 && (names[i] == "input" || names[i] == "output") {
+				unit, names = names[i]+"-tokens", names[:i]
+			}
+			continue
+		case "points", "credits", "bytes", "characters", "complexity":
+			unit = word
+			continue
+		}
+		if i := slices.IndexFunc(periods[:], func(p period) bool { return slices.Contains(p.words, word) }); i >= 0 {
+			window = periods[i].length
+		}
+		names = append(names, word)
+	}
+	return strings.Join(names, "-"), unit, window
+}
+
+// A period is a word of a header's name. A month is none: its length is not fixed.
+type period struct {
+	length time.Duration
+	words  []string
+}
+
+var periods = [...]period{
+	{time.Second, []string{"second", "secondly"}},
+	{time.Minute, []string{"minute", "minutely"}},
+	{time.Hour, []string{"hour", "hourly"}},
+	{24 * time.Hour, []string{"day", "daily", "24hour"}},
+	{7 * 24 * time.Hour, []string{"week", "weekly"}},
+}
+
+// named returns the name that other headers of a family give to it: GitHub's
+// X-RateLimit-Resource, Discord's X-RateLimit-Bucket and, where all buckets are meant,
+// X-RateLimit-Global and X-RateLimit-Scope, GitLab's RateLimit-Name.
+func named(sibling func(word string) []string) string {
+	first := func(word string) string {
+		if v := sibling(word); len(v) > 0 {
+			return strings.TrimSpace(v[0])
+		}
+		return ""
+	}
+	if first("Global") == "true" || first("Scope") == "global" {
+		return "global"
+	}
+	for _, word := range [...]string{"Resource", "Bucket", "Name"} {
+		if name := first(word); name != "" {
+			return name
+		}
+	}
+	return ""
+}
