@@ -2,6 +2,7 @@ package quota
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ func (all *readings) readFamily(key string, h http.Header, now time.Time) {
 		// Zendesk's X-Rate-Limit, HubSpot's X-HubSpot-RateLimit-Daily.
 		limits = h[strings.Replace(key, "-Remaining", "", 1)]
 	}
+	if slices.ContainsFunc(slices.Collect(elements(limits)), negative) {
+		return // a limit of -1 is none: Azure OpenAI says so of what it does not count
+	}
 	if all.readColumns(s, h[key], limits, sibling("Reset"), policies, h, now) {
 		return
 	}
@@ -32,6 +36,14 @@ func (all *readings) readFamily(key string, h http.Header, now time.Time) {
 	var window time.Duration
 	if s.Limit, window = readLimit(limits, policies); window > 0 {
 		s.Window = window
+	}
+	for _, interval := range [...]struct {
+		word string
+		unit time.Duration
+	}{{"Interval-Seconds", time.Second}, {"Interval-Milliseconds", time.Millisecond}} { // Atlassian, HubSpot
+		if v := sibling(interval.word); len(v) > 0 && s.Window == 0 {
+			s.Window, _ = parseNumber(v[0], interval.unit)
+		}
 	}
 	for _, r := range []struct {
 		word string

@@ -24,7 +24,7 @@ func label(key string) (name, unit string, window time.Duration) {
 	var names []string
 	for word := range strings.SplitSeq(words, "-") {
 		switch word {
-		case "remaining", "requests", "limit":
+		case "remaining", "requests", "req", "limit":
 			continue
 		case "tokens":
 			unit = word

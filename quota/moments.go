@@ -84,6 +84,7 @@ func unixMoment(s string, n time.Duration) time.Time {
 // there is no zone it is UTC.
 var dateForms = [...]string{
 	time.RFC3339,
+	"2006-01-02T15:04Z07:00",
 	time.DateTime,
 	"2006-01-02 15:04:05 -0700",
 	"Mon Jan 02 2006 15:04:05 GMT-0700", // JavaScript's Date.toString, less the zone's name

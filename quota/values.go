@@ -31,8 +31,10 @@ func least(lines []string) (smallest int, found bool) {
 	return smallest, found
 }
 
-// parseCount reads how much of something there is, rounded down.
+// parseCount reads how much of something there is, rounded down. It may be an item with
+// parameters: Docker Hub's "76;w=21600".
 func parseCount(s string) (int, bool) {
+	s, _, _ = strings.Cut(s, ";")
 	if _, ok := parseNumber(s, 1); !ok {
 		return 0, false
 	}
