@@ -45,10 +45,10 @@ func (all *readings) readFamily(key string, h http.Header, now time.Time) {
 			s.Window, _ = parseNumber(v[0], interval.unit)
 		}
 	}
-	for _, r := range []struct {
+	for _, r := range [...]struct {
 		word string
 		scale
-	}{{"Reset-After", resetAfter}, {"Reset", reset}, {"Resettime", reset}} {
+	}{{"Reset-After", resetAfter}, {"Reset", reset}, {"Resettime", reset}, {"Next", reset}} {
 		if d, ok := longestWait(sibling(r.word), r.scale, h, now); ok {
 			s.Reset = d
 			break // the first needs no clock, and the others say the same

@@ -79,11 +79,15 @@ func readPolicies(lines []string) (policies []item) {
 	return policies
 }
 
-// policyOf finds an item's policy, the one of its partition if there is one.
+// policyOf finds an item's policy: the one of its partition, or else the first of its
+// name, because servers leave out the partition where it is plain.
 func policyOf(policies []item, it item) (found item, ok bool) {
 	for _, p := range policies {
-		if p.name == it.name && (p.pk == it.pk || !ok && p.pk == "") {
+		if p.name == it.name && (p.pk == it.pk || !ok) {
 			found, ok = p, true
+			if p.pk == it.pk {
+				break
+			}
 		}
 	}
 	return found, ok

@@ -26,11 +26,14 @@ func label(key string) (name, unit string, window time.Duration) {
 		switch word {
 		case "remaining", "requests", "req", "limit":
 			continue
-		case "tokens":
-			unit = word
+		case "tokens", "tokenlimit":
+			unit = "tokens"
 			if i := len(names) - 1; i >= 0 && (names[i] == "input" || names[i] == "output") {
 				unit, names = names[i]+"-tokens", names[:i]
 			}
+			continue
+		case "time":
+			unit = "seconds" // Dataverse counts how long its calls take
 			continue
 		case "points", "credits", "bytes", "characters", "complexity":
 			unit = word

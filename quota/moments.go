@@ -87,6 +87,7 @@ var dateForms = [...]string{
 	"2006-01-02T15:04Z07:00",
 	time.DateTime,
 	"2006-01-02 15:04:05 -0700",
+	"2006-01-02 15:04:05 UTC",
 	"Mon Jan 02 2006 15:04:05 GMT-0700", // JavaScript's Date.toString, less the zone's name
 }
 

@@ -48,11 +48,12 @@ const (
 func read(h http.Header, now time.Time) []State {
 	var keys []string
 	for key := range h {
-		if saysRemaining(key) {
+		// Most names are too short. This is asked of every header of every response.
+		if (len(key) >= shortest || len(key) == len(rateLimit)) && saysRemaining(key) {
 			keys = append(keys, key)
 		}
 	}
-	if keys == nil {
+	if keys == nil || cached(h) {
 		return nil
 	}
 	slices.Sort(keys)
@@ -72,25 +73,29 @@ func read(h http.Header, now time.Time) []State {
 	return all
 }
 
+// cached tells an answer that was made for someone else, or long ago: what it says is
+// left may be wrong by now (IETF draft, "Caching").
+func cached(h http.Header) bool {
+	age, _ := least(h["Age"])
+	return age > 0
+}
+
 const (
 	rateLimit     = "Ratelimit"
 	shopify       = "X-Shopify-Shop-Api-Call-Limit"
 	azureResource = "X-Ms-Ratelimit-Remaining-Resource"
 )
 
-// saysRemaining tells the headers that say what remains. It is asked for every header
-// of every response, so it looks at lengths first.
+// shortest is the length of the shortest name that saysRemaining looks for, but for rateLimit.
+const shortest = len("Ratelimit-Remaining")
+
+// saysRemaining tells the headers that say what remains.
 func saysRemaining(key string) bool {
-	switch {
-	case len(key) == len(rateLimit):
-		return key == rateLimit
-	case len(key) < len("Ratelimit-Remaining"):
-		return false
-	case strings.Contains(key, "Remaining"):
-		return strings.Contains(key, "imit")
-	default:
-		return key == shopify
+	switch key {
+	case rateLimit, shopify:
+		return true
 	}
+	return strings.Contains(key, "Remaining") && strings.Contains(key, "imit")
 }
 
 // readings are what one answer says, one for each Name and Unit.
