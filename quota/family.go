@@ -2,7 +2,6 @@ package quota
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,14 +22,11 @@ func (all *readings) readFamily(key string, h http.Header, now time.Time) {
 		// Zendesk's X-Rate-Limit, HubSpot's X-HubSpot-RateLimit-Daily.
 		limits = h[strings.Replace(key, "-Remaining", "", 1)]
 	}
-	if slices.ContainsFunc(slices.Collect(elements(limits)), negative) {
-		return // a limit of -1 is none: Azure OpenAI says so of what it does not count
-	}
 	if all.readColumns(s, h[key], limits, sibling("Reset"), policies, h, now) {
 		return
 	}
 	var ok bool
-	if s.Remaining, ok = least(h[key]); !ok {
+	if s.Remaining, ok = least(h[key]); !ok || unlimited(limits) {
 		return
 	}
 	var window time.Duration
@@ -69,7 +65,7 @@ func (all *readings) readColumns(s State, remaining, limits, resets, policies []
 	name := s.Name
 	for i := range r {
 		n, ok := parseCount(r[i])
-		if !ok {
+		if !ok || len(l) == len(r) && unlimited(l[i:i+1]) {
 			continue
 		}
 		s := s
@@ -102,6 +98,17 @@ func column(lines []string) (column []string) {
 		}
 	}
 	return column
+}
+
+// unlimited tells a limit of -1, which is none. Azure OpenAI says so of what it does not
+// count, and that as much remains.
+func unlimited(limits []string) bool {
+	for value := range elements(limits) {
+		if negative(value) {
+			return true
+		}
+	}
+	return false
 }
 
 // readLimit reads a limit and the period that it is for. Earlier drafts of the IETF

@@ -61,6 +61,7 @@ func TestRead(t *testing.T) {
 		}, []State{{Remaining: 3, Limit: 10, Reset: 50 * s}}},
 		{"lists of unequal length, the strictest", []string{"X-RateLimit-Remaining", "7, 3", "X-RateLimit-Reset", "5"}, []State{{Remaining: 3, Reset: 5 * s}}},
 		{"columns", []string{"X-RateLimit-Limit", "9, 99", "X-RateLimit-Remaining", "few, 3", "X-RateLimit-Reset", "5, 50"}, []State{{Name: "2", Remaining: 3, Limit: 99, Reset: 50 * s}}},
+		{"columns, one without a limit", []string{"X-RateLimit-Limit", "-1, 99", "X-RateLimit-Remaining", "-1, 3", "X-RateLimit-Reset", "0, 50"}, []State{{Name: "2", Remaining: 3, Limit: 99, Reset: 50 * s}}},
 		{"two families, the least remainder with its reset", []string{
 			"X-RateLimit-Remaining", "3", "X-RateLimit-Reset", "5", "RateLimit-Remaining", "7", "RateLimit-Reset", "50",
 		}, []State{{Remaining: 3, Reset: 5 * s}}},
