@@ -30,10 +30,12 @@ type State struct {
 // Reset. The package comment has the dialects.
 //
 // Read looks for keys in canonical form, as net/http makes them for HTTP/1 and HTTP/2
-// alike. It keeps nothing and changes nothing; h may be nil. An answer that says nothing
-// costs it less than 100 ns and no allocation, so a header of more than eight names is
-// looked through only if a usual one is among them: RateLimit, one of the three plain
-// Remaining headers, or one that every answer of a service in the table has.
+// alike. It keeps nothing and changes nothing; h may be nil.
+//
+// An answer that says nothing costs no allocation and the same short time, however long
+// it is: a header of more than eight names is looked through only if a usual one is among
+// them, which is RateLimit, one of the plain Remaining headers, or one that the answers
+// of the services in the package comment always have.
 func Read(h http.Header, now time.Time) []State {
 	all := read(h, now)
 	for i := range all {

@@ -70,6 +70,8 @@ func TestRead(t *testing.T) {
 		}, []State{{Remaining: 3, Limit: 9, Reset: 50 * s}}},
 		{"the same item twice", []string{"RateLimit", `"a";r=5;t=3, "a";r=2;t=9`}, []State{{Name: "a", Remaining: 2, Reset: 9 * s}}},
 
+		{"the same item twice, the strictest first", []string{"RateLimit", `"a";r=2;t=3, "a";r=5;t=9`}, []State{{Name: "a", Remaining: 2, Reset: 3 * s}}},
+		{"more columns than can be", []string{"X-RateLimit-Remaining", "1" + strings.Repeat(",2", 64), "X-RateLimit-Reset", "1" + strings.Repeat(",2", 64)}, []State{{Remaining: 1, Reset: 2 * s}}},
 		{"a dictionary, repeated", []string{"RateLimit", "limit=9, remaining=5, reset=3", "RateLimit", "limit=8, remaining=2, reset=1"}, []State{{Remaining: 2, Limit: 8, Reset: 3 * s}}},
 		{"a quoted name", []string{"RateLimit", `"a\"b\\c,;";r=1`}, []State{{Name: `a"b\c,;`, Remaining: 1}}},
 		{"items in their order", []string{"RateLimit", `z;r=1, a;r=2`, "RateLimit", `m;r=3`}, []State{{Name: "z", Remaining: 1}, {Name: "a", Remaining: 2}, {Name: "m", Remaining: 3}}},
@@ -140,6 +142,9 @@ func TestReadOfManyQuotasIsBounded(t *testing.T) {
 	got := Read(h, noon)
 	if len(got) != 64 || got[63] != (State{Name: "n63", Remaining: 63, Limit: 63}) {
 		t.Errorf("%d States, the last %+v", len(got), got[len(got)-1])
+	}
+	if n := len(readPolicies(h["Ratelimit-Policy"])); n != 64 {
+		t.Errorf("%d policies", n)
 	}
 	// What is known of already is told all the same.
 	h.Add("RateLimit", "n1;r=0")

@@ -24,7 +24,6 @@ import (
 // Of a header that is repeated the longest delay counts. All of them are read in all
 // forms: see the package comment, under Moments and durations.
 func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
-	// A slice of constants would be built anew in each call, an array is not.
 	longest, found := time.Duration(0), false
 	for _, key := range [...]string{"Retry-After-Ms", "X-Ms-Retry-After-Ms", "X-Amz-Retry-After"} {
 		if d, ok := longestWait(h[key], milliseconds, h, now); ok {

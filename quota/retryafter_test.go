@@ -139,6 +139,7 @@ func TestRetryAfterForms(t *testing.T) {
 		{"draft dictionary, quota left", []string{"RateLimit", "limit=100, remaining=5, reset=50"}, illegible},
 		{"draft list", []string{"RateLimit", `"default";r=0;t=30`}, 30 * time.Second},
 		{"draft list, blanks", []string{"RateLimit", `"default" ; r=0 ; t=30`}, 30 * time.Second},
+		{"draft list, a moment just over", []string{"RateLimit", "a;r=0;t=2026-06-15T11:59:59.999999999Z"}, 0},
 		{"draft list, quota left", []string{"RateLimit", `"default";r=1;t=30`}, illegible},
 		{"draft list, no reset", []string{"RateLimit", `"default";r=0`}, illegible},
 		{"draft list, the longest of the exhausted", []string{
