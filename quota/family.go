@@ -1,43 +1,61 @@
 package quota
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// readFamily reads the headers that belong to key, in which "Remaining" stands where
-// they have "Limit" and "Reset": X-RateLimit-Remaining, but also
-// X-RateLimit-Remaining-Tokens and Anthropic-RateLimit-Tokens-Remaining.
-func (all *readings) readFamily(key string, h http.Header, now time.Time) {
-	sibling := func(word string) []string { return h[strings.Replace(key, "Remaining", word, 1)] }
+// A family is the headers that tell of one quota: X-RateLimit-Remaining and those that
+// have another word in the place of "Remaining", in any of its places:
+// X-RateLimit-Remaining-Tokens, Anthropic-RateLimit-Tokens-Remaining.
+type family struct {
+	clock
+	before, after string
+}
+
+func newFamily(c clock, key string) family {
+	before, after, _ := strings.Cut(key, "Remaining")
+	return family{c, before, after}
+}
+
+// values are those of the header with this word.
+func (f family) values(word string) []string {
+	var buf [64]byte
+	key := append(append(append(buf[:0], f.before...), word...), f.after...)
+	return f.h[string(key)] // to look something up no string is allocated
+}
+
+// limits are the values of the Limit. Zendesk's is X-Rate-Limit, HubSpot's
+// X-HubSpot-RateLimit-Daily.
+func (f family) limits() []string {
+	if v := f.values("Limit"); v != nil {
+		return v
+	}
+	f.before = strings.TrimSuffix(f.before, "-")
+	return f.values("")
+}
+
+func (all *readings) readFamily(f family) {
 	s := State{Reset: unsaid}
-	s.Name, s.Unit, s.Window = label(key)
-	if s.Name == "" && s.Unit == "" {
-		s.Name = named(sibling)
-	}
-	limits, policies := sibling("Limit"), sibling("Policy")
-	if limits == nil {
-		// Zendesk's X-Rate-Limit, HubSpot's X-HubSpot-RateLimit-Daily.
-		limits = h[strings.Replace(key, "-Remaining", "", 1)]
-	}
-	if all.readColumns(s, h[key], limits, sibling("Reset"), policies, h, now) {
+	s.Name, s.Unit, s.Window = f.label()
+	remaining, limits := f.values("Remaining"), f.limits()
+	if all.readColumns(f, s, remaining, limits) {
 		return
 	}
 	var ok bool
-	if s.Remaining, ok = least(h[key]); !ok || unlimited(limits) {
+	if s.Remaining, ok = least(remaining); !ok || unlimited(limits) {
 		return
 	}
 	var window time.Duration
-	if s.Limit, window = readLimit(limits, policies); window > 0 {
+	if s.Limit, window = readLimit(limits, f.values("Policy")); window > 0 {
 		s.Window = window
 	}
 	for _, interval := range [...]struct {
 		word string
 		unit time.Duration
 	}{{"Interval-Seconds", time.Second}, {"Interval-Milliseconds", time.Millisecond}} { // Atlassian, HubSpot
-		if v := sibling(interval.word); len(v) > 0 && s.Window == 0 {
+		if v := f.values(interval.word); len(v) > 0 && s.Window == 0 {
 			s.Window, _ = parseNumber(v[0], interval.unit)
 		}
 	}
@@ -45,7 +63,7 @@ func (all *readings) readFamily(key string, h http.Header, now time.Time) {
 		word string
 		scale
 	}{{"Reset-After", resetAfter}, {"Reset", reset}, {"Resettime", reset}, {"Next", reset}} {
-		if d, ok := longestWait(sibling(r.word), r.scale, h, now); ok {
+		if d, ok := f.longestWait(f.values(r.word), r.scale); ok {
 			s.Reset = d
 			break // the first needs no clock, and the others say the same
 		}
@@ -56,12 +74,12 @@ func (all *readings) readFamily(key string, h http.Header, now time.Time) {
 // readColumns reads several quotas that share one family, as lists of equal length in
 // one line each: "1, 15000". It reports whether that is what they are. Their names are
 // their places, counted from 1.
-func (all *readings) readColumns(s State, remaining, limits, resets, policies []string, h http.Header, now time.Time) bool {
-	r, t := column(remaining), column(resets)
+func (all *readings) readColumns(f family, s State, remaining, limits []string) bool {
+	r, t := column(remaining), column(f.values("Reset"))
 	if len(r) < 2 || len(r) != len(t) {
 		return false
 	}
-	l, p := column(limits), column(policies)
+	l, p := column(limits), column(f.values("Policy"))
 	name := s.Name
 	for i := range r {
 		n, ok := parseCount(r[i])
@@ -70,7 +88,7 @@ func (all *readings) readColumns(s State, remaining, limits, resets, policies []
 		}
 		s := s
 		s.Name, s.Remaining, s.Reset = strings.TrimPrefix(name+"/"+strconv.Itoa(i+1), "/"), n, unsaid
-		if d, ok := parseWait(t[i], reset, h, now); ok {
+		if d, ok := f.parseWait(t[i], reset); ok {
 			s.Reset = d
 		}
 		if len(l) == len(r) {
@@ -86,10 +104,10 @@ func (all *readings) readColumns(s State, remaining, limits, resets, policies []
 	return true
 }
 
-// column returns the elements of a header's only line, or nil. As many as there can be
+// column returns the elements of a header's only line if that is a list, or nil. As many as there can be
 // States are enough.
 func column(lines []string) (column []string) {
-	if len(lines) != 1 {
+	if len(lines) != 1 || !strings.Contains(lines[0], ",") {
 		return nil
 	}
 	for value := range elements(lines) {

@@ -1,7 +1,6 @@
 package quota
 
 import (
-	"net/http"
 	"strings"
 	"time"
 )
@@ -25,10 +24,10 @@ func (i item) label() string {
 
 // readIETF reads the draft "RateLimit header fields for HTTP": since its version 8 a
 // list of items, in version 7 a dictionary. Its policies say what the numbers are of.
-func (all *readings) readIETF(h http.Header, now time.Time) {
-	policies := readPolicies(h["Ratelimit-Policy"])
+func (all *readings) readIETF(c clock) {
+	policies := readPolicies(c.h["Ratelimit-Policy"])
 	var dict struct{ limit, remaining, reset []string }
-	for member := range elements(h[rateLimit]) {
+	for member := range elements(c.h[rateLimit]) {
 		key, value, _ := strings.Cut(member, "=")
 		switch key {
 		case "limit":
@@ -49,7 +48,7 @@ func (all *readings) readIETF(h http.Header, now time.Time) {
 		if s.Remaining, ok = parseCount(it.remaining); !ok {
 			continue
 		}
-		if d, ok := parseWait(it.reset, reset, h, now); ok {
+		if d, ok := c.parseWait(it.reset, reset); ok {
 			s.Reset = d
 		}
 		if p, ok := policyOf(policies, it); ok {
@@ -61,10 +60,10 @@ func (all *readings) readIETF(h http.Header, now time.Time) {
 	}
 	if remaining, ok := least(dict.remaining); ok {
 		s := State{Remaining: remaining, Reset: unsaid}
-		if d, ok := longestWait(dict.reset, reset, h, now); ok {
+		if d, ok := c.longestWait(dict.reset, reset); ok {
 			s.Reset = d
 		}
-		s.Limit, s.Window = readLimit(dict.limit, h["Ratelimit-Policy"])
+		s.Limit, s.Window = readLimit(dict.limit, c.h["Ratelimit-Policy"])
 		all.add(s)
 	}
 }

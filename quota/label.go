@@ -6,14 +6,17 @@ import (
 	"time"
 )
 
-// label tells from a header's name which quota it is of: from what stands beside
-// "Remaining", and before "RateLimit" where there is another word for that.
-func label(key string) (name, unit string, window time.Duration) {
-	if key == "X-Ratelimit-Requests-Remaining" {
+// label tells which quota a family is of: from the words beside "Remaining", and before
+// "RateLimit" where there is another word for that; else from the headers that name it.
+func (f family) label() (name, unit string, window time.Duration) {
+	switch f.before + f.after {
+	case "Ratelimit-", "X-Ratelimit-", "X-Rate-Limit-":
+		return f.named(), "", 0
+	case "X-Ratelimit-Requests-":
 		// Of RapidAPI and Linear, which mean another quota than X-RateLimit-Remaining.
 		return "requests", "", 0
 	}
-	key = strings.ToLower(key)
+	key := strings.ToLower(f.before + f.after)
 	_, words, found := strings.Cut(key, "ratelimit-")
 	if !found {
 		_, words, found = strings.Cut(key, "rate-limit-")
@@ -24,7 +27,7 @@ func label(key string) (name, unit string, window time.Duration) {
 	var names []string
 	for word := range strings.SplitSeq(words, "-") {
 		switch word {
-		case "remaining", "requests", "req", "limit":
+		case "", "requests", "req", "limit":
 			continue
 		case "tokens", "tokenlimit":
 			unit = "tokens"
@@ -64,9 +67,9 @@ var periods = [...]period{
 // named returns the name that other headers of a family give to it: GitHub's
 // X-RateLimit-Resource, Discord's X-RateLimit-Bucket and, where all buckets are meant,
 // X-RateLimit-Global and X-RateLimit-Scope, GitLab's RateLimit-Name.
-func named(sibling func(word string) []string) string {
+func (f family) named() string {
 	first := func(word string) string {
-		if v := sibling(word); len(v) > 0 {
+		if v := f.values(word); len(v) > 0 {
 			return strings.TrimSpace(v[0])
 		}
 		return ""

@@ -27,14 +27,20 @@ var (
 // seconds: as seconds it is in the year 5138, as milliseconds in 1973.
 const milliMoment = 1e11
 
+// A clock measures moments: those that h names, when it is now.
+type clock struct {
+	h   http.Header
+	now time.Time
+}
+
 // longestWait returns the longest of a header's values. A date has a comma, so a line
 // is a list only if it makes no sense as a whole.
-func longestWait(lines []string, sc scale, h http.Header, now time.Time) (longest time.Duration, found bool) {
+func (c clock) longestWait(lines []string, sc scale) (longest time.Duration, found bool) {
 	for _, line := range lines {
-		d, ok := parseWait(line, sc, h, now)
+		d, ok := c.parseWait(line, sc)
 		if !ok && strings.Contains(line, ",") {
 			for part := range splitUnquoted(line, ',') {
-				if e, legible := parseWait(part, sc, h, now); legible {
+				if e, legible := c.parseWait(part, sc); legible {
 					d, ok = max(d, e), true
 				}
 			}
@@ -48,7 +54,7 @@ func longestWait(lines []string, sc scale, h http.Header, now time.Time) (longes
 
 // parseWait reads a delay or a moment in any of its forms, and returns how long it is
 // until then, zero if it has passed.
-func parseWait(s string, sc scale, h http.Header, now time.Time) (time.Duration, bool) {
+func (c clock) parseWait(s string, sc scale) (time.Duration, bool) {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return 0, false
@@ -57,13 +63,13 @@ func parseWait(s string, sc scale, h http.Header, now time.Time) (time.Duration,
 		if n < sc.moment {
 			return parseNumber(s, sc.unit)
 		}
-		return until(unixMoment(s, n), h, now), true
+		return c.until(unixMoment(s, n)), true
 	}
 	if d, ok := parseDuration(s); ok {
 		return d, true
 	}
 	if t, ok := parseDate(s); ok {
-		return until(t, h, now), true
+		return c.until(t), true
 	}
 	return 0, false
 }
@@ -105,8 +111,8 @@ func parseDate(s string) (time.Time, bool) {
 }
 
 // until is how long it is until t, zero if that has passed.
-func until(t time.Time, h http.Header, now time.Time) time.Duration {
-	return max(0, t.Sub(serverTime(h, now)))
+func (c clock) until(t time.Time) time.Duration {
+	return max(0, t.Sub(c.serverTime()))
 }
 
 // fast is by how much a server's clock may be ahead of ours and be believed.
@@ -116,13 +122,13 @@ const fast = 5 * time.Minute
 // because the moments it names are by that clock too. But a Date that is far ahead
 // would make every wait vanish, so that one is not believed; one that lags only makes
 // waits longer.
-func serverTime(h http.Header, now time.Time) time.Time {
-	if v := h["Date"]; len(v) > 0 {
-		if t, err := http.ParseTime(v[0]); err == nil && t.Sub(now) <= fast {
+func (c clock) serverTime() time.Time {
+	if v := c.h["Date"]; len(v) > 0 {
+		if t, err := http.ParseTime(v[0]); err == nil && t.Sub(c.now) <= fast {
 			return t
 		}
 	}
-	return now
+	return c.now
 }
 
 // parseDuration reads "6m0s", "12ms" and the like: numbers with a unit each. It

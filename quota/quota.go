@@ -37,7 +37,7 @@ type State struct {
 // them, which is RateLimit, one of the plain Remaining headers, or one that the answers
 // of the services in the package comment always have.
 func Read(h http.Header, now time.Time) []State {
-	all := read(h, now)
+	all := clock{h, now}.read()
 	for i := range all {
 		all[i].Reset = max(0, all[i].Reset)
 	}
@@ -50,17 +50,17 @@ const (
 )
 
 // read is Read with unsaid Resets marked.
-func read(h http.Header, now time.Time) []State {
-	if len(h) > short && !marked(h) {
+func (c clock) read() []State {
+	if len(c.h) > short && !marked(c.h) {
 		return nil
 	}
 	var keys []string
-	for key := range h {
+	for key := range c.h {
 		if saysRemaining(key) {
 			keys = append(keys, key)
 		}
 	}
-	if keys == nil || cached(h) {
+	if keys == nil || cached(c.h) {
 		return nil
 	}
 	slices.Sort(keys)
@@ -68,13 +68,13 @@ func read(h http.Header, now time.Time) []State {
 	for _, key := range keys {
 		switch key {
 		case rateLimit:
-			all.readIETF(h, now)
+			all.readIETF(c)
 		case shopify:
-			all.readUsed(h[key])
+			all.readUsed(c.h[key])
 		case azureResource:
-			all.readAzureResource(h[key])
+			all.readAzureResource(c.h[key])
 		default:
-			all.readFamily(key, h, now)
+			all.readFamily(newFamily(c, key))
 		}
 	}
 	return all

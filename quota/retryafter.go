@@ -24,22 +24,23 @@ import (
 // Of a header that is repeated the longest delay counts. All of them are read in all
 // forms: see the package comment, under Moments and durations.
 func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+	c := clock{h, now}
 	longest, found := time.Duration(0), false
 	for _, key := range [...]string{"Retry-After-Ms", "X-Ms-Retry-After-Ms", "X-Amz-Retry-After"} {
-		if d, ok := longestWait(h[key], milliseconds, h, now); ok {
+		if d, ok := c.longestWait(h[key], milliseconds); ok {
 			longest, found = max(longest, d), true
 		}
 	}
-	if d, ok := pushback(h["Grpc-Retry-Pushback-Ms"], h, now); ok {
+	if d, ok := c.pushback(h["Grpc-Retry-Pushback-Ms"]); ok {
 		longest, found = max(longest, d), true
 	}
 	if found {
 		return longest, true
 	}
-	if d, ok := longestWait(h["Retry-After"], retryAfter, h, now); ok {
+	if d, ok := c.longestWait(h["Retry-After"], retryAfter); ok {
 		return d, true
 	}
-	for _, s := range read(h, now) {
+	for _, s := range c.read() {
 		if s.Remaining == 0 && s.Reset != unsaid {
 			longest, found = max(longest, s.Reset), true
 		}
@@ -47,11 +48,11 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return longest, found
 }
 
-func pushback(values []string, h http.Header, now time.Time) (time.Duration, bool) {
+func (c clock) pushback(values []string) (time.Duration, bool) {
 	for value := range elements(values) {
 		if negative(value) {
 			return math.MaxInt64, true
 		}
 	}
-	return longestWait(values, milliseconds, h, now)
+	return c.longestWait(values, milliseconds)
 }
