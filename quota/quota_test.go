@@ -60,6 +60,9 @@ func TestRead(t *testing.T) {
 			"X-RateLimit-Reset", "5", "X-RateLimit-Reset", "50", "X-RateLimit-Reset", "soon",
 		}, []State{{Remaining: 3, Limit: 10, Reset: 50 * s}}},
 		{"lists of unequal length, the strictest", []string{"X-RateLimit-Remaining", "7, 3", "X-RateLimit-Reset", "5"}, []State{{Remaining: 3, Reset: 5 * s}}},
+		{"lists on several lines, the strictest", []string{
+			"X-RateLimit-Remaining", "7, 8", "X-RateLimit-Remaining", "1, 9", "X-RateLimit-Reset", "5, 6", "X-RateLimit-Reset", "4, 8",
+		}, []State{{Remaining: 1, Reset: 8 * s}}},
 		{"columns", []string{"X-RateLimit-Limit", "9, 99", "X-RateLimit-Remaining", "few, 3", "X-RateLimit-Reset", "5, 50"}, []State{{Name: "2", Remaining: 3, Limit: 99, Reset: 50 * s}}},
 		{"columns, one without a limit", []string{"X-RateLimit-Limit", "-1, 99", "X-RateLimit-Remaining", "-1, 3", "X-RateLimit-Reset", "0, 50"}, []State{{Name: "2", Remaining: 3, Limit: 99, Reset: 50 * s}}},
 		{"two families, the least remainder with its reset", []string{
