@@ -2,6 +2,7 @@ package pacedhttp
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -106,12 +107,15 @@ func (s *slotContext) end() {
 }
 
 // delayOf returns for how long the server wants not to be called; zero means that it did
-// not say.
+// not say. That one call must not be retried says nothing of others.
 func delayOf(resp *http.Response) time.Duration {
 	if resp == nil {
 		return 0
 	}
 	d, _ := retrypolicy.RetryAfter(resp.Header, time.Now())
+	if d == math.MaxInt64 {
+		return 0
+	}
 	return min(d, waiter.LongestPause)
 }
 

@@ -17,6 +17,7 @@ func TestReportIsWhatThePolicySays(t *testing.T) {
 	fine := &http.Response{StatusCode: 200}
 	full := &http.Response{StatusCode: 429, Header: header("Retry-After", "7")}
 	ages := &http.Response{StatusCode: 429, Header: header("Retry-After", "8000000")}
+	never := &http.Response{StatusCode: 429, Header: header("Grpc-Retry-Pushback-Ms", "-1")}
 	broken := errors.New("broken")
 	for name, tt := range map[string]struct {
 		resp    *http.Response
@@ -31,6 +32,7 @@ func TestReportIsWhatThePolicySays(t *testing.T) {
 		"throttled response":       {resp: full, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true, Delay: 7 * time.Second}},
 		"throttled, no delay":      {resp: fine, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true}},
 		"throttled for ages":       {resp: ages, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true, Delay: 24 * time.Hour}},
+		"throttled for good":       {resp: never, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true}},
 		"transient error":          {err: broken, verdict: retrypolicy.Transient, want: pacer.Outcome{Failed: true}},
 		"unprocessed error":        {err: broken, verdict: retrypolicy.Unprocessed, want: pacer.Outcome{Failed: true}},
 		"throttled error":          {err: broken, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true}},
