@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -118,15 +119,20 @@ func TestDearCallIsNotOvertakenByCheapOnes(t *testing.T) {
 
 func TestPageHasACostOfItsOwn(t *testing.T) {
 	p := tokens(1000)
-	rt := pacedhttp.New(newScript(step{body: "page"}), costing(10), pacedhttp.Retry(nil), pacedhttp.Pace(p))
+	page := 0
+	rt := pacedhttp.New(newScript(step{body: "page"}), pacedhttp.Cost("tokens", func(*http.Request) int { return page + 1 }),
+		pacedhttp.Retry(nil), pacedhttp.Pace(p))
 	ctx := t.Context()
 	var second int
-	for page := range 20 {
+	for page = range 20 {
 		resp, err := rt.RoundTrip(newRequest(t, "GET", nil).WithContext(ctx))
 		if err != nil {
 			t.Fatal(err)
 		}
 		readAll(t, resp)
+		if want := 7*page + page + 1; used(p) != want {
+			t.Errorf("%d used before page %d is settled, want %d", used(p), page, want)
+		}
 		if !pacedhttp.Settle(resp, "tokens", 7) {
 			t.Errorf("page %d was not settled", page)
 		}
@@ -164,13 +170,24 @@ func TestPageFetchedMeanwhileHasASlotOfItsOwn(t *testing.T) {
 func TestSettleTellsEveryPacerOfTheChain(t *testing.T) {
 	for name, between := range map[string]pacedhttp.Middleware{
 		"one on the other": nil,
+		"by hand":          nil,
 		"a layer of another make between": func(next http.RoundTripper) http.RoundTripper {
 			return pacedhttp.RoundTripperFunc(func(r *http.Request) (*http.Response, error) { return next.RoundTrip(r) })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			outer, inner := tokens(1000), pacer.Must(pacer.Config{Limits: []pacer.Limit{{Cost: 500, Unit: "points", Period: time.Minute}, {Cost: 500, Unit: "tokens", Period: time.Minute}}})
-			rt := pacedhttp.New(newScript(step{body: "abc"}), costing(100), pacedhttp.Retry(nil), pacedhttp.Pace(outer), between, pacedhttp.Pace(inner))
+			layers := []pacedhttp.Middleware{costing(100), pacedhttp.Retry(nil), pacedhttp.Pace(outer), between, pacedhttp.Pace(inner)}
+			var rt http.RoundTripper = newScript(step{body: "abc"})
+			if name == "by hand" {
+				for _, mw := range slices.Backward(layers) {
+					if mw != nil {
+						rt = mw(rt)
+					}
+				}
+			} else {
+				rt = pacedhttp.New(rt, layers...)
+			}
 			resp, err := rt.RoundTrip(newRequest(t, "GET", nil))
 			if err != nil {
 				t.Fatal(err)

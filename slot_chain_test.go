@@ -218,6 +218,17 @@ func TestWhatWasSentKeepsItsSlot(t *testing.T) {
 	}
 }
 
+func TestWhatWasSentBelowRetryKeepsTheSlotAboveIt(t *testing.T) {
+	p := flights(1)
+	rt := pacedhttp.New(newScript(step{err: errors.New("broken")}), pacedhttp.Pace(p), pacedhttp.Retry(quick(retrypolicy.Config{})))
+	if _, err := rt.RoundTrip(newRequest(t, "GET", nil)); err == nil {
+		t.Error("no error")
+	}
+	if stats := p.Stats(); stats.Granted != 1 || stats.InFlight != 0 {
+		t.Errorf("%d granted, %d in flight; want 1 and 0", stats.Granted, stats.InFlight)
+	}
+}
+
 func TestUnprocessedSettlesCostsToNothingAndThrottledKeepsThem(t *testing.T) {
 	for name, tt := range map[string]struct {
 		step step
@@ -260,7 +271,11 @@ func TestAttemptsTimeoutEndsTheSlotAndIsAFailure(t *testing.T) {
 			return v
 		}})
 		p := flights(1)
-		rt := pacedhttp.New(newScript(step{delay: time.Hour}, step{body: "abc"}), pacedhttp.Retry(policy), pacedhttp.Pace(p))
+		late := func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		}
+		rt := pacedhttp.New(newScript(step{answer: late}, step{body: "abc"}), pacedhttp.Retry(policy), pacedhttp.Pace(p))
 		if status, _, err := send(t, rt, newRequest(t, "GET", nil)); status != 200 || err != nil {
 			t.Errorf("got %d, %v", status, err)
 		}
@@ -325,7 +340,7 @@ func TestARetryKeepsItsCallsPlaceInTheQueue(t *testing.T) {
 	for _, observed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			p := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: 10 * time.Second}}, MaxWaiting: 2})
-			base := newScript(step{status: 503}, step{})
+			base := newScript(step{status: 503}, step{status: 503}, step{})
 			policy := retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Constant(time.Second)})
 			layers := []pacedhttp.Middleware{pacedhttp.Retry(policy), pacedhttp.Pace(p)}
 			if observed {
@@ -353,11 +368,50 @@ func TestARetryKeepsItsCallsPlaceInTheQueue(t *testing.T) {
 			for _, r := range base.requests() {
 				order = append(order, fmt.Sprint(r.URL.Path, " ", r.at.Sub(began)))
 			}
-			want := []string{"/first 0s", "/first 10s", "/second 20s", "/third 30s"}
+			want := []string{"/first 0s", "/first 10s", "/first 20s", "/second 30s", "/third 40s"}
 			if !slices.Equal(order, want) {
 				t.Errorf("sent %v, want %v", order, want)
 			}
 		})
+	}
+}
+
+// An acquirerFunc is an Acquirer of the program's own.
+type acquirerFunc func(context.Context) (*pacer.Slot, error)
+
+func (f acquirerFunc) Wait(context.Context) error { return errors.New("wants to hear of flights") }
+
+func (f acquirerFunc) Acquire(ctx context.Context) (*pacer.Slot, error) { return f(ctx) }
+
+func TestSlotThatComesAfterTheContextsEndIsCanceled(t *testing.T) {
+	p := flights(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	late := acquirerFunc(func(context.Context) (*pacer.Slot, error) {
+		slot, err := p.Acquire(context.Background())
+		cancel()
+		return slot, err
+	})
+	base := newScript()
+	_, _, err := send(t, pacedhttp.New(base, pacedhttp.Pace(late)), newRequest(t, "GET", nil).WithContext(ctx))
+	if err != context.Canceled || base.calls() != 0 {
+		t.Errorf("%d sent, %v", base.calls(), err)
+	}
+	if stats := p.Stats(); stats.Granted != 0 || stats.InFlight != 0 {
+		t.Errorf("%d granted, %d in flight", stats.Granted, stats.InFlight)
+	}
+}
+
+func TestAcquirerOfTheProgramsOwnIsAskedForSlots(t *testing.T) {
+	p := flights(1)
+	asked := 0
+	own := acquirerFunc(func(ctx context.Context) (*pacer.Slot, error) { asked++; return p.Acquire(ctx) })
+	none := acquirerFunc(func(ctx context.Context) (*pacer.Slot, error) { asked++; return nil, nil })
+	rt := pacedhttp.New(newScript(step{status: 503}, step{body: "abc"}), pacedhttp.Retry(quick(retrypolicy.Config{})), pacedhttp.Pace(own), pacedhttp.Pace(none))
+	if status, body, err := send(t, rt, newRequest(t, "GET", nil)); status != 200 || body != "abc" || err != nil {
+		t.Error(status, body, err)
+	}
+	if stats := p.Stats(); asked != 4 || stats.Granted != 2 || stats.InFlight != 0 {
+		t.Errorf("asked %d times, %d granted, %d in flight", asked, stats.Granted, stats.InFlight)
 	}
 }
 
