@@ -2,8 +2,12 @@ package pacedhttp_test
 
 import (
 	"flag"
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
 )
 
 var seeds = flag.Int("seeds", 8, "how many random worlds each program of TestNoCallOfAChainEverExceedsALimit lives in")
@@ -109,6 +113,39 @@ func TestAllThatAnAPIAllowsIsUsed(t *testing.T) {
 			if reads := w.run(t, p.length); reads != p.reads || len(w.api.faults) > 0 {
 				t.Errorf("%d requests, want %d; limits were exceeded %d times", reads, p.reads, len(w.api.faults))
 			}
+		})
+	}
+}
+
+// Requests that catch up with each other on their way are in a bucket at once, as many as flow
+// back meanwhile. So the bucket must be smaller by that, and by no less.
+func TestABucketLessWhatFlowsBackOnTheWayIsEnough(t *testing.T) {
+	const way = time.Second
+	vendors := pacer.Limit{Calls: 4, Period: time.Second, Bucket: 10}
+	for less, want := range map[int]float64{0: 4, 3: 1, flowsBack(vendors, way): 0} {
+		t.Run(fmt.Sprint(less, " less"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ours := vendors
+				ours.Bucket -= less
+				p := pacer.Must(pacer.Config{Limits: []pacer.Limit{ours}})
+				began := time.Now()
+				var read []*inquiry
+				most := -1.0
+				for range 30 {
+					if err := p.Wait(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					at := time.Now()
+					if at.Sub(began) < way {
+						at = began.Add(way) // the first take long, the others no time
+					}
+					read = append(read, &inquiry{read: at})
+					most = max(most, drawn(read, vendors, func(*inquiry) int { return 1 }))
+				}
+				if most != want {
+					t.Errorf("%g too many, want %g", most, want)
+				}
+			})
 		})
 	}
 }

@@ -32,9 +32,13 @@ type Config struct {
 	// it cannot. 0 means unbounded.
 	MaxWait time.Duration
 
-	// Margin is added to every Period, but not to a Limit with Bucket. It makes up for
-	// what requests are delayed differently on their way to a server that forgives
-	// nothing; some milliseconds, mostly.
+	// Margin is added to every Period. It makes up for what requests are delayed
+	// differently on their way to a server that forgives nothing; some milliseconds,
+	// mostly.
+	//
+	// It does not stretch a Limit with Bucket. Requests that catch up with each other draw
+	// from the server's bucket at once, so there make Bucket smaller than the server's by
+	// what flows back within such a delay, rounded up: by 1 for 2 a second and 5 ms.
 	Margin time.Duration
 
 	// Coarse waits on the runtime timer only. Starts may then be about a
