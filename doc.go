@@ -31,6 +31,14 @@
 // Leave out what you do not need. A middleware of your own goes where it belongs:
 // outside of Retry it sees calls, below it attempts.
 //
+// # What an API limits
+//
+// A pacer holds to requests per period, costs per period such as tokens a minute, buckets
+// and requests in flight, all at once and in one queue. [Cost] says before a request what it
+// may cost, [Settle] after it what it did; [Pace] tells the pacer how it went, and that it is
+// over when its body has been read or closed. No limit is exceeded at the costs that are known
+// when a request starts, retries included.
+//
 // # What is documented where
 //
 //   - How chains are put together: [New], [WrapClient], [Transport]; what in their order
@@ -38,7 +46,7 @@
 //   - What is retried, when and how often: package retrypolicy. What becomes of
 //     bodies and responses meanwhile, and what the caller gets: [Retry].
 //   - How fast a quota lets requests start: package pacer. What happens when a
-//     server says "too many requests": [Pace]. A quota per host or token: [PaceBy].
+//     server says "too many requests": [Pace]. A quota per host or token: [PaceBy]. Slots of one's own: [Acquirer].
 //   - What to do when nothing helps: [Fallback], [StaticResponse].
 //   - What must be fresh in every attempt, and whom it is shown: [Prepare].
 //   - What happened: [Observe], [Log], and [AttemptFromContext] for layers below

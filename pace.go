@@ -29,8 +29,8 @@ type Waiter interface {
 
 // An Acquirer is a [Waiter] that hears what became of each request, by the slot that it
 // grants: *pacer.Pacer is one. A *pacer.Pacer is asked for no slot where it has no use for
-// one. A type that embeds a Waiter hides its Acquire: bounds on flights and costs do not work
-// through struct{ pacedhttp.Waiter }.
+// one. A type that embeds a Waiter hides its Acquire: through struct{ pacedhttp.Waiter } a
+// pacer that bounds flights refuses everything, and [Settle] settles nothing.
 type Acquirer interface {
 	Acquire(ctx context.Context) (*pacer.Slot, error)
 }
@@ -51,7 +51,8 @@ type Acquirer interface {
 // accepted worked, Transient, Unprocessed and an attempt's timeout failed; nothing is
 // reported of a cancellation and of other errors that are nobody's failure. The slot is Done
 // when the body has been read to its end or closed, when reading it fails, when the
-// connection of a 101 response is closed, and after an error; so close bodies. What
+// connection of a 101 response is closed, and after an error; so close bodies. A caller who
+// gives up ends its flight at once, and a server that works on counts it until it notices. What
 // a layer below refuses without sending it, another Pace or a Prepare, cancels the slot. What
 // was Unprocessed is settled to cost nothing but the start. [Cost] says what a request will
 // cost, and [Settle] what it did.

@@ -70,7 +70,22 @@ func TestMethodsOfANilAndAZeroSlotDoNothing(t *testing.T) {
 		if got := s.Report(pacer.Outcome{Throttled: true, Delay: time.Hour}); !got.IsZero() {
 			t.Errorf("Report: %v, want no pause", got)
 		}
+		if s.Costs() != nil || s.InFlight() != 0 {
+			t.Errorf("Costs: %v, InFlight: %d, want none", s.Costs(), s.InFlight())
+		}
 	}
+}
+
+func TestASlotWithoutAReportMeansNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerWith(t, pacer.Config{Limits: []pacer.Limit{tokenLimit(100)}, MaxInFlight: 1})
+		for range 10 {
+			slotOf(t, p, costing(t, 10)).Done()
+		}
+		if got := p.Stats(); !got.PausedUntil.IsZero() || got.Granted != 10 || got.Limits[0].Used != 100 {
+			t.Errorf("Stats: %+v, want 10 granted at their costs and no pause", got)
+		}
+	})
 }
 
 func TestOfDoneAndCancelTheFirstCounts(t *testing.T) {
