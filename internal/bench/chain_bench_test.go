@@ -58,6 +58,67 @@ func BenchmarkChain(b *testing.B) {
 	inTurn(b, times(ours), times(theirs), 100)
 }
 
+// A bodyTransport answers at once, with a body that must be read.
+type bodyTransport struct{}
+
+func (bodyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("fine")), Request: req}, nil
+}
+
+// BenchmarkSlot is what it costs a GET to hold a slot until its body has been read, and to be
+// estimated and settled. In turn with it, as theirs, is the same chain where neither flights
+// nor costs are limited.
+func BenchmarkSlot(b *testing.B) {
+	calls := pacer.Limit{Calls: 1_000_000, Period: time.Nanosecond}
+	tokens := pacer.Limit{Cost: 1_000_000, Unit: "tokens", Period: time.Nanosecond}
+	for _, bench := range []struct {
+		name string
+		cfg  pacer.Config
+		cost bool
+	}{
+		{"plain", pacer.Config{Limits: []pacer.Limit{calls}}, false},
+		{"flight", pacer.Config{Limits: []pacer.Limit{calls}, MaxInFlight: 10}, false},
+		{"cost", pacer.Config{Limits: []pacer.Limit{calls, tokens}}, true},
+		{"cost and flight", pacer.Config{Limits: []pacer.Limit{calls, tokens}, MaxInFlight: 10}, true},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			req, err := http.NewRequest("GET", "http://api.test/", nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			call := func(rt http.RoundTripper, cost bool) func() {
+				return func() {
+					resp, err := rt.RoundTrip(req)
+					if err != nil {
+						b.Fatal(err)
+					}
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+					if cost {
+						pacedhttp.Settle(resp, "tokens", 5)
+					}
+				}
+			}
+			layers := []pacedhttp.Middleware{pacedhttp.Retry(nil), pacedhttp.Pace(pacer.Must(bench.cfg))}
+			if bench.cost {
+				layers = slices.Insert(layers, 0, pacedhttp.Cost("tokens", func(*http.Request) int { return 7 }))
+			}
+			held := call(pacedhttp.New(bodyTransport{}, layers...), bench.cost)
+			plain := call(pacedhttp.New(bodyTransport{}, pacedhttp.Retry(nil), pacedhttp.Pace(free())), false)
+			hundred := func(f func()) func() {
+				return func() {
+					for range 100 {
+						f()
+					}
+				}
+			}
+			inTurn(b, hundred(held), hundred(plain), 100)
+			b.ReportMetric(testing.AllocsPerRun(100, held), "ours-allocs")
+			b.ReportMetric(testing.AllocsPerRun(100, plain), "theirs-allocs")
+		})
+	}
+}
+
 // BenchmarkLoopback is what the layers cost beside the client alone, over a real connection.
 func BenchmarkLoopback(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
