@@ -49,7 +49,7 @@ var programs = map[string]apiUser{
 //
 // Requests are in flight that were read, not answered to the end and not given up.
 func TestNoCallOfAChainEverExceedsALimit(t *testing.T) {
-	met := map[string]int{}
+	met, lived := map[string]int{}, 0
 	for name, p := range programs {
 		t.Run(name, func(t *testing.T) {
 			reads := 0
@@ -64,7 +64,15 @@ func TestNoCallOfAChainEverExceedsALimit(t *testing.T) {
 				}
 			}
 			t.Log(reads, "requests")
+			lived++
 		})
+	}
+	t.Log(met)
+	if n := met["a worker that waited"]; n > 0 {
+		t.Errorf("%d workers of an event loop waited", n)
+	}
+	if lived < len(programs) {
+		return // some were not asked for
 	}
 	for _, what := range []string{"unreached", "lost", "failed", "throttled", "torn", "answered", "given up on its way",
 		"closed early", "canceled", "refused", "too late", "failed for good", "more used than was known"} {
@@ -72,10 +80,6 @@ func TestNoCallOfAChainEverExceedsALimit(t *testing.T) {
 			t.Errorf("nobody met with %q: the worlds are too tame", what)
 		}
 	}
-	if n := met["a worker that waited"]; n > 0 {
-		t.Errorf("%d workers of an event loop waited", n)
-	}
-	t.Log(met)
 }
 
 // The server of TestNoCallOfAChainEverExceedsALimit notices what programs do wrong.
