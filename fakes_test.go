@@ -223,6 +223,6 @@ func readAll(t testing.TB, resp *http.Response) string {
 
 // quick returns the policy of cfg without any delay between attempts.
 func quick(cfg retrypolicy.Config) *retrypolicy.Policy {
-	cfg.Backoff = retrypolicy.Constant(0)
+	cfg.Backoff, cfg.ThrottleBackoff = retrypolicy.Constant(0), retrypolicy.Constant(0)
 	return retrypolicy.Must(cfg)
 }

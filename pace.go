@@ -40,8 +40,8 @@ type Acquirer interface {
 //
 // When a response says that the server is throttling and for how long, Pace tells
 // a w that has PauseUntil, so that all callers of w hold back and not only the
-// one that was told. The policy of the Retry layer above judges the response, or
-// [retrypolicy.DefaultClassifier] if there is none. A server that asks for more
+// one that was told. The policy of the Retry layer above judges the response and knows the
+// delay, [retrypolicy.Default] if there is none. A server that asks for more
 // than a day is given a day. Every Pace layer that the response passes does so: if
 // one host's trouble must not stop the others, give the layer that they share a
 // Waiter without PauseUntil.
@@ -171,9 +171,9 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := exchange(t.next, req)
 	held.resp = resp
 	if slot != nil {
-		slot.heard(resp, err, judge(req, resp, err, a))
+		slot.heard(resp, err, judge(req, resp, err, a), a)
 	} else if w != nil && resp != nil && judge(req, resp, nil, a) == retrypolicy.Throttled {
-		pause(w, delayOf(resp))
+		pause(w, delayOf(resp, a))
 	}
 	held.resp, held.slot = nil, nil
 	return resp, err

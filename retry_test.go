@@ -42,9 +42,11 @@ func TestRetryTimeline(t *testing.T) {
 		"retry and previous reach the backoff":  {retrypolicy.Config{Backoff: retrypolicy.BackoffFunc(func(n int, previous time.Duration) time.Duration { return time.Duration(n)*s + previous })}, []step{{status: 503}}, seconds(0, 1, 4, 10)},
 		"MaxElapsed ends before a late attempt": {retrypolicy.Config{MaxAttempts: 9, Backoff: retrypolicy.Constant(2 * s), MaxElapsed: 5 * s}, []step{{status: 503}}, seconds(0, 2, 4)},
 		"MaxElapsed allows an attempt in time":  {retrypolicy.Config{MaxAttempts: 9, Backoff: retrypolicy.Constant(2 * s), MaxElapsed: 4 * s}, []step{{status: 503}}, seconds(0, 2, 4)},
-		"Retry-After of zero is no hot loop":    {retrypolicy.Config{Backoff: retrypolicy.Constant(2 * s)}, []step{{status: 429, header: header("Retry-After", "0")}}, seconds(0, 2, 4, 6)},
-		"Retry-After in the past likewise":      {retrypolicy.Config{Backoff: retrypolicy.Constant(2 * s)}, []step{{status: 429, header: header("Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT")}}, seconds(0, 2, 4, 6)},
-		"a negative Retry-After likewise":       {retrypolicy.Config{Backoff: retrypolicy.Constant(2 * s)}, []step{{status: 429, header: header("Retry-After", "-5")}}, seconds(0, 2, 4, 6)},
+		"Retry-After of zero is no hot loop":    {retrypolicy.Config{ThrottleBackoff: retrypolicy.Constant(2 * s)}, []step{{status: 429, header: header("Retry-After", "0")}}, seconds(0, 2, 4, 6)},
+		"Retry-After in the past likewise":      {retrypolicy.Config{ThrottleBackoff: retrypolicy.Constant(2 * s)}, []step{{status: 429, header: header("Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT")}}, seconds(0, 2, 4, 6)},
+		"a negative Retry-After likewise":       {retrypolicy.Config{ThrottleBackoff: retrypolicy.Constant(2 * s)}, []step{{status: 429, header: header("Retry-After", "-5")}}, seconds(0, 2, 4, 6)},
+		"throttled without a delay":             {retrypolicy.Config{}, []step{{status: 429}}, seconds(0, 1, 3, 7)},
+		"overloaded without a delay":            {retrypolicy.Config{}, []step{{status: 529}}, seconds(0, 1, 3, 7)},
 		"a day of Retry-After is not slept":     {retrypolicy.Config{}, []step{{status: 429, header: header("Retry-After", "86400")}}, seconds(0)},
 		"a huge Retry-After does not overflow":  {retrypolicy.Config{}, []step{{status: 429, header: header("Retry-After", "10000000000")}}, seconds(0)},
 	} {
@@ -122,6 +124,7 @@ func TestRetryIsSafeWhereTheMethodAllowsIt(t *testing.T) {
 		return func(r *http.Request) { r.Header.Set(name, "k1") }
 	}
 	plain := func(*http.Request) {}
+	ifMatch := func(r *http.Request) { r.Header.Set("If-Match", `"v1"`) }
 	throttled := header("Retry-After", "1")
 	for name, tc := range map[string]struct {
 		method string
@@ -139,6 +142,15 @@ func TestRetryIsSafeWhereTheMethodAllowsIt(t *testing.T) {
 		"PATCH on a 502":                        {"PATCH", plain, step{status: 502}, 1},
 		"POST on a 429":                         {"POST", plain, step{status: 429}, 2},
 		"POST on a 403 with Retry-After":        {"POST", plain, step{status: 403, header: throttled}, 2},
+		"POST on a 529":                         {"POST", plain, step{status: 529}, 2},
+		"POST on a 413 with Retry-After":        {"POST", plain, step{status: 413, header: throttled}, 2},
+		"POST on a 413":                         {"POST", plain, step{status: 413}, 1},
+		"POST on a 522":                         {"POST", plain, step{status: 522}, 1},
+		"GET on a 522":                          {"GET", plain, step{status: 522}, 2},
+		"POST on a 409 with x-should-retry":     {"POST", plain, step{status: 409, header: header("X-Should-Retry", "true")}, 2},
+		"GET on a 503 with x-should-retry off":  {"GET", plain, step{status: 503, header: header("X-Should-Retry", "false")}, 1},
+		"PUT with If-Match on a 503":            {"PUT", ifMatch, step{status: 503}, 1},
+		"PUT with If-Match on a 429":            {"PUT", ifMatch, step{status: 429}, 2},
 		"POST on a refused connection":          {"POST", plain, step{err: errRefused}, 2},
 		"POST with Idempotency-Key on a 503":    {"POST", key("Idempotency-Key"), step{status: 503}, 2},
 		"POST with X-Idempotency-Key on an EOF": {"POST", key("X-Idempotency-Key"), step{err: io.ErrUnexpectedEOF}, 2},

@@ -54,10 +54,10 @@ func leaves(req *http.Request) {
 	}
 }
 
-// heard tells the slot what the layers below brought, and when it will be over: with the
-// body of the response.
-func (s *slotContext) heard(resp *http.Response, err error, v retrypolicy.Verdict) {
-	if outcome, known := report(resp, err, v); known && s.sent.Load() {
+// heard tells the slot what the layers below brought to a, if it is an attempt's, and when it
+// will be over: with the body of the response.
+func (s *slotContext) heard(resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) {
+	if outcome, known := report(resp, err, v, a); known && s.sent.Load() {
 		s.slot.Report(outcome)
 	}
 	if v == retrypolicy.Unprocessed {
@@ -85,10 +85,10 @@ func (s *slotContext) isOf(ctx context.Context) bool {
 
 // report is what a pacer hears of a result. Of an error that is nobody's failure, such as a
 // cancellation, it hears nothing.
-func report(resp *http.Response, err error, v retrypolicy.Verdict) (o pacer.Outcome, known bool) {
+func report(resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) (o pacer.Outcome, known bool) {
 	switch {
 	case v == retrypolicy.Throttled:
-		return pacer.Outcome{Throttled: true, Delay: delayOf(resp)}, true
+		return pacer.Outcome{Throttled: true, Delay: delayOf(resp, a)}, true
 	case v != retrypolicy.Accept:
 		return pacer.Outcome{Failed: true}, true
 	default:
@@ -106,13 +106,15 @@ func (s *slotContext) end() {
 	}
 }
 
-// delayOf returns for how long the server wants not to be called; zero means that it did
-// not say. That one call must not be retried says nothing of others.
-func delayOf(resp *http.Response) time.Duration {
-	if resp == nil {
-		return 0
+// delayOf returns for how long the server wants not to be called, by the policy that judges
+// the attempt's responses, at most a day; zero means that it did not say. That one call must
+// not be retried says nothing of others.
+func delayOf(resp *http.Response, a *attempt) time.Duration {
+	policy := retrypolicy.Default()
+	if a != nil && a.asked != nil {
+		policy = a.policy
 	}
-	d, _ := retrypolicy.RetryAfter(resp.Header, time.Now())
+	d, _ := policy.RetryAfter(resp, time.Now())
 	if d == math.MaxInt64 {
 		return 0
 	}

@@ -82,6 +82,13 @@ func (b exponential) ceiling(retry int) time.Duration {
 
 func (b exponential) validate() error { return validateRange("Exponential", b.base, b.max) }
 
+// doubling waits what is the ceiling of an exponential of the same bounds.
+type doubling exponential
+
+func (b doubling) Delay(retry int, _ time.Duration) time.Duration {
+	return exponential(b).ceiling(retry)
+}
+
 type decorrelated struct{ base, max time.Duration }
 
 func (b decorrelated) Delay(_ int, previous time.Duration) time.Duration {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,8 +27,8 @@ const (
 	Unprocessed
 
 	// Throttled is a server's refusal because it gets too many requests. It is
-	// retried for every method, except that a 503 needs an idempotent request, and
-	// a pacer holds back every caller for as long as the server asked.
+	// retried for every method, except that a 503 needs an idempotent request or a header
+	// that says to retry, and a pacer holds back every caller for as long as the server asked.
 	Throttled
 )
 
@@ -47,13 +48,13 @@ func (v Verdict) String() string {
 	}
 }
 
-// A Classifier judges one attempt by its status, header or error. It must be safe
-// for concurrent use and must not touch the response's body.
+// A Classifier judges one attempt by its status, header or error, and by what
+// [Attempt.Peek] shows of its body, which it must not touch otherwise. It must be safe for
+// concurrent use.
 type Classifier func(Attempt) Verdict
 
 // DefaultClassifier is the [Classifier] of the zero [Config]; the package comment
-// has its table. Statuses are those that RFC 9110 §15, RFC 6585 §4 (429) and
-// RFC 8470 §5.2 (425) call temporary. Errors of net/http, crypto/tls, net and
+// has its table, and the source of each rule. Errors of net/http, crypto/tls, net and
 // golang.org/x/net/http2 are told apart by whether the request can have reached
 // the server and whether another attempt can end differently; errors it does not
 // know are [Transient].
@@ -62,43 +63,97 @@ type Classifier func(Attempt) Verdict
 // Attempt.Request's context, and also one that comes from inside the attempt, as
 // whoever cancelled wanted the work to end. A context.DeadlineExceeded while the
 // caller's context is alive is an attempt's timeout, hence [Transient].
-func DefaultClassifier(a Attempt) Verdict {
+//
+// Whether a 403 or 503 asks for a delay it reads from the header by [RetryAfter]. Only a
+// policy without a Classifier of the program's own asks its Config.ServerDelay instead.
+func DefaultClassifier(a Attempt) Verdict { return (*Policy)(nil).judge(a) }
+
+// judge is DefaultClassifier, and asks p for delays unless it is nil.
+func (p *Policy) judge(a Attempt) Verdict {
 	switch {
 	case a.Err != nil && a.Request != nil && a.Request.Context().Err() != nil:
 		return Accept
 	case a.Err != nil:
 		return classifyError(a.Err, connects(a.Request))
 	case a.Response != nil:
-		return classifyStatus(a.Response)
+		return p.judgeStatus(a.Response)
 	default:
 		return Accept
 	}
 }
 
-func classifyStatus(resp *http.Response) Verdict {
-	switch resp.StatusCode {
-	case http.StatusTooManyRequests:
+func (p *Policy) judgeStatus(resp *http.Response) Verdict {
+	status := resp.StatusCode
+	if retry, said := shouldRetry(resp); said {
+		switch {
+		case !retry:
+			return Accept
+		case status == http.StatusTooManyRequests, status == statusOverloaded,
+			status == http.StatusServiceUnavailable && p.asksForDelay(resp):
+			return Throttled
+		default:
+			return Unprocessed
+		}
+	}
+	switch status {
+	case http.StatusTooManyRequests, statusOverloaded:
 		return Throttled
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusInternalServerError,
-		http.StatusBadGateway, http.StatusGatewayTimeout:
+		http.StatusBadGateway, http.StatusGatewayTimeout,
+		520, 521, 522, 523, 524: // a proxy's, of Cloudflare's making: its server failed it
 		return Transient
 	case http.StatusServiceUnavailable:
-		if asksForDelay(resp.Header) {
+		if p.asksForDelay(resp) {
 			return Throttled
 		}
 		return Transient
 	case http.StatusForbidden:
 		// GitHub and others refuse with 403 what exceeds a quota.
-		if asksForDelay(resp.Header) {
+		if p.asksForDelay(resp) {
 			return Throttled
+		}
+	case http.StatusRequestEntityTooLarge:
+		// Only this header says that it is temporary (RFC 9110 §15.5.14): a quota that is
+		// used up makes no body smaller.
+		if saysRetryAfter(resp.Header) {
+			return Unprocessed
 		}
 	}
 	return Accept
 }
 
-func asksForDelay(h http.Header) bool {
-	_, ok := RetryAfter(h, time.Now())
+// statusOverloaded is what Anthropic and others answer while they have no capacity.
+const statusOverloaded = 529
+
+// asksForDelay reports whether resp asks for a delay, be it of zero.
+func (p *Policy) asksForDelay(resp *http.Response) bool {
+	_, ok := p.RetryAfter(resp, time.Now())
 	return ok
+}
+
+// saysRetryAfter reports whether there is a legible Retry-After.
+func saysRetryAfter(h http.Header) bool {
+	_, ok := RetryAfter(http.Header{"Retry-After": h["Retry-After"]}, time.Now())
+	return ok
+}
+
+// shouldRetry reports whether a response of 400 and more says whether to retry, and what. If
+// it says both, a retry is what it does not want.
+func shouldRetry(resp *http.Response) (retry, said bool) {
+	if resp.StatusCode < http.StatusBadRequest {
+		return false, false
+	}
+	for _, name := range [...]string{"X-Should-Retry", "Stripe-Should-Retry"} {
+		for _, v := range resp.Header[name] {
+			switch {
+			case strings.EqualFold(v, "false"):
+				return false, true
+			case strings.EqualFold(v, "true"):
+				retry, said = true, true
+			}
+		}
+	}
+	return retry, said
 }
 
 // classifyError judges an error by itself. What cannot end differently outweighs

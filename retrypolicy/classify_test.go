@@ -10,7 +10,8 @@ import (
 func TestDefaultStatuses(t *testing.T) {
 	special := map[int]Verdict{
 		408: Transient, 425: Transient, 500: Transient, 502: Transient, 503: Transient, 504: Transient,
-		429: Throttled,
+		520: Transient, 521: Transient, 522: Transient, 523: Transient, 524: Transient,
+		429: Throttled, 529: Throttled,
 	}
 	for status := 100; status < 600; status++ {
 		if got := DefaultClassifier(Attempt{Response: response(status)}); got != special[status] {
@@ -22,7 +23,9 @@ func TestDefaultStatuses(t *testing.T) {
 func TestStatusesWithRetryAfterAreThrottled(t *testing.T) {
 	special := map[int]Verdict{
 		408: Transient, 425: Transient, 500: Transient, 502: Transient, 504: Transient,
-		429: Throttled, 503: Throttled, 403: Throttled,
+		520: Transient, 521: Transient, 522: Transient, 523: Transient, 524: Transient,
+		429: Throttled, 503: Throttled, 403: Throttled, 529: Throttled,
+		413: Unprocessed,
 	}
 	for status := 100; status < 600; status++ {
 		if got := DefaultClassifier(Attempt{Response: response(status, "Retry-After", "1")}); got != special[status] {
@@ -41,9 +44,51 @@ func TestExhaustedQuotaMakesA403Throttled(t *testing.T) {
 }
 
 func TestIllegibleRetryAfterThrottlesNobody(t *testing.T) {
-	for status, want := range map[int]Verdict{403: Accept, 503: Transient, 429: Throttled} {
+	for status, want := range map[int]Verdict{403: Accept, 413: Accept, 503: Transient, 429: Throttled} {
 		if got := DefaultClassifier(Attempt{Response: response(status, "Retry-After", "soon")}); got != want {
 			t.Errorf("%d is %v, want %v", status, got, want)
+		}
+	}
+}
+
+func TestExhaustedQuotaMakesNo413Temporary(t *testing.T) {
+	r := response(413, "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "30")
+	if got := DefaultClassifier(Attempt{Response: r}); got != Accept {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestShouldRetryGoesBeforeTheStatus(t *testing.T) {
+	throttled := map[int]bool{429: true, 529: true}
+	for _, name := range []string{"x-should-retry", "Stripe-Should-Retry"} {
+		for status := 100; status < 600; status++ {
+			plain := DefaultClassifier(Attempt{Response: response(status)})
+			for value, want := range map[string]Verdict{"true": Unprocessed, "True": Unprocessed, "false": Accept, "FALSE": Accept, "maybe": plain, "": plain, "1": plain} {
+				switch {
+				case status < 400:
+					want = Accept
+				case want == Unprocessed && throttled[status]:
+					want = Throttled
+				}
+				if got := DefaultClassifier(Attempt{Response: response(status, name, value)}); got != want {
+					t.Errorf("%d with %s: %s is %v, want %v", status, name, value, got, want)
+				}
+			}
+		}
+		for status, want := range map[int]Verdict{429: Throttled, 529: Throttled, 503: Throttled, 403: Unprocessed, 413: Unprocessed, 500: Unprocessed, 409: Unprocessed} {
+			if got := DefaultClassifier(Attempt{Response: response(status, name, "true", "Retry-After", "3")}); got != want {
+				t.Errorf("%d with %s: true and a delay is %v, want %v", status, name, got, want)
+			}
+		}
+	}
+	for _, header := range [][]string{
+		{"X-Should-Retry", "true", "Stripe-Should-Retry", "false"},
+		{"X-Should-Retry", "false", "Stripe-Should-Retry", "true"},
+		{"X-Should-Retry", "true", "X-Should-Retry", "false"},
+		{"X-Should-Retry", "false", "X-Should-Retry", "true"},
+	} {
+		if got := DefaultClassifier(Attempt{Response: response(503, header...)}); got != Accept {
+			t.Errorf("%v: %v, want that false counts", header, got)
 		}
 	}
 }

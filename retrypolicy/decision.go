@@ -2,8 +2,6 @@ package retrypolicy
 
 import (
 	"context"
-	"math"
-	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -18,7 +16,7 @@ type Attempt struct {
 	Request *http.Request
 
 	// Response is nil if the attempt failed with an error, and under [Do]. Its
-	// status and header may be read; its body must be left alone.
+	// status and header may be read; its body must be left alone, but for [Attempt.Peek].
 	Response *http.Response
 
 	// Err is the attempt's error, nil if there is a response.
@@ -33,6 +31,11 @@ type Attempt struct {
 	// Replayable says that the request, body included, can be sent again. It is
 	// always true under [Do].
 	Replayable bool
+
+	// Paced says that a pacer below was told of the delay that the server asked for, or that
+	// it throttles without one, and holds back whoever sends next: [Policy.Next] answers Delay 0
+	// and does not ask Config.MaxRetryAfter. What else ends a call still does.
+	Paced bool
 }
 
 // A Decision is a [Policy]'s answer about one attempt.
@@ -108,11 +111,14 @@ func (p *Policy) Decide(ctx context.Context, a *Attempt, v Verdict) Decision {
 	}
 
 	now := time.Now()
-	asked := askedDelay(*a, now)
-	if asked > p.cfg.MaxRetryAfter {
-		return stop(v, ReasonRetryAfterTooLong)
+	var delay time.Duration
+	if !a.Paced {
+		asked := p.askedDelay(a, now)
+		if asked > p.cfg.MaxRetryAfter {
+			return stop(v, ReasonRetryAfterTooLong)
+		}
+		delay = p.delay(a, v, asked)
 	}
-	delay := p.delay(*a, asked)
 	if p.cfg.MaxElapsed > 0 && delay > p.cfg.MaxElapsed-a.Elapsed {
 		return stop(v, ReasonMaxElapsed)
 	}
@@ -134,79 +140,4 @@ func endReason(ctx context.Context) Reason {
 		return ReasonDeadline
 	}
 	return ReasonCanceled
-}
-
-// mayBeProcessed reports whether the server may have acted on the request. A 429
-// or 403 is a refusal to act; a 503 is often sent by a proxy whose backend did.
-func mayBeProcessed(v Verdict, resp *http.Response) bool {
-	switch v {
-	case Unprocessed:
-		return false
-	case Throttled:
-		return resp != nil && resp.StatusCode == http.StatusServiceUnavailable
-	default:
-		return true
-	}
-}
-
-// Idempotent reports whether sending req twice is harmless, so that it may be
-// retried though it may have been processed: by its method (RFC 9110 §9.2.2; QUERY
-// too), or by an Idempotency-Key or X-Idempotency-Key header, as net/http has it. A
-// nil request, that of [Do], is.
-func Idempotent(req *http.Request) bool {
-	if req == nil {
-		return true
-	}
-	switch req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace,
-		http.MethodPut, http.MethodDelete, "QUERY":
-		return true
-	}
-	// Presence decides, not the value: net/http treats an empty slice as a key that
-	// is not to be sent.
-	if _, ok := req.Header["Idempotency-Key"]; ok {
-		return true
-	}
-	_, ok := req.Header["X-Idempotency-Key"]
-	return ok
-}
-
-// askedDelay is the delay the server asked for, zero if it did not.
-func askedDelay(a Attempt, now time.Time) time.Duration {
-	switch {
-	case a.Response != nil:
-		d, _ := RetryAfter(a.Response.Header, now)
-		return d
-	case a.Request == nil:
-		return namedDelay(a.Err)
-	default:
-		return 0
-	}
-}
-
-// namedDelay is the delay that the error of a function names, the longest if several do, and
-// zero if none does.
-func namedDelay(err error) (longest time.Duration) {
-	contains(err, func(err error) bool {
-		if e, ok := err.(interface{ RetryAfter() time.Duration }); ok {
-			longest = max(longest, e.RetryAfter())
-		}
-		return false // look at all
-	})
-	return longest
-}
-
-// delay is the wait before the retry that follows a, never less than asked. The
-// jitter on top of asked is what spreads callers that were told the same moment.
-func (p *Policy) delay(a Attempt, asked time.Duration) time.Duration {
-	d := max(0, p.cfg.Backoff.Delay(a.Number, a.Previous))
-	if asked <= 0 {
-		return d
-	}
-	d = max(d, asked)
-	jitter := rand.N(d/10 + 1)
-	if jitter > math.MaxInt64-d {
-		return math.MaxInt64
-	}
-	return d + jitter
 }

@@ -170,65 +170,6 @@ func TestAnErrorThatDeclaresItselfFinalIsNeverRetried(t *testing.T) {
 	}
 }
 
-func TestOnlyIdempotentRequestsAreRetriedAfterATransientFailure(t *testing.T) {
-	p := Must(Config{Backoff: Constant(0)})
-	key := func(name string, values ...string) *http.Request {
-		r := request("POST")
-		r.Header[name] = values
-		return r
-	}
-	for _, c := range []struct {
-		req  *http.Request
-		want bool
-	}{
-		{request("GET"), true}, {request("HEAD"), true}, {request("OPTIONS"), true}, {request("TRACE"), true},
-		{request("PUT"), true}, {request("DELETE"), true}, {request("QUERY"), true},
-		{&http.Request{}, true}, // net/http sends an empty method as GET
-		{nil, true},             // under Do
-		{request("POST"), false}, {request("PATCH"), false}, {request("CONNECT"), false}, {request("get"), false}, {request("LOCK"), false},
-		{key("Idempotency-Key", "7f3a"), true}, {key("X-Idempotency-Key", "7f3a"), true},
-		{key("Idempotency-Key"), true}, // not sent, but says so: net/http's convention
-		{key("Idempotency", "7f3a"), false},
-	} {
-		d := p.Next(t.Context(), failed(func(a *Attempt) { a.Request = c.req }))
-		if d.Retry != c.want {
-			t.Errorf("%+v: %+v, want retry %v", c.req, d, c.want)
-		}
-	}
-}
-
-func TestVerdictDecidesWhichMethodsAreRetried(t *testing.T) {
-	for _, c := range []struct {
-		name      string
-		verdict   Verdict
-		status    int
-		get, post bool
-	}{
-		{"transient error", Transient, 0, true, false},
-		{"transient answer", Transient, 502, true, false},
-		{"unprocessed error", Unprocessed, 0, true, true},
-		{"unprocessed answer", Unprocessed, 503, true, true},
-		{"throttled error", Throttled, 0, true, true},
-		{"throttled 429", Throttled, 429, true, true},
-		{"throttled 403", Throttled, 403, true, true},
-		{"throttled 503", Throttled, 503, true, false},
-		{"a verdict of the future", Verdict(9), 500, true, false},
-	} {
-		p := Must(Config{Backoff: Constant(0), Classify: func(Attempt) Verdict { return c.verdict }})
-		for method, want := range map[string]bool{"GET": c.get, "POST": c.post} {
-			a := Attempt{Number: 1, Request: request(method), Replayable: true}
-			if c.status == 0 {
-				a.Err = errBoom
-			} else {
-				a.Response = response(c.status)
-			}
-			if d := p.Next(t.Context(), a); d.Retry != want || d.Verdict != c.verdict {
-				t.Errorf("%s, %s: %+v, want retry %v", c.name, method, d, want)
-			}
-		}
-	}
-}
-
 func TestNextAsksTheBackoffForTheRetryThatFollows(t *testing.T) {
 	var retry int
 	var previous time.Duration
@@ -246,59 +187,6 @@ func TestNegativeBackoffIsNoDelay(t *testing.T) {
 	p := Must(Config{Backoff: BackoffFunc(func(int, time.Duration) time.Duration { return math.MinInt64 })})
 	if d := p.Next(t.Context(), failed(nil)); !d.Retry || d.Delay != 0 {
 		t.Errorf("got %+v", d)
-	}
-}
-
-func TestAskedDelayIsNeverShortenedAndJitterIsAtMostATenth(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		backoff time.Duration
-		header  string
-		low     time.Duration
-	}{
-		{"asked for more than the backoff", time.Second, "10", 10 * time.Second},
-		{"asked for less than the backoff", 20 * time.Second, "10", 20 * time.Second},
-	} {
-		p := Must(Config{Backoff: Constant(c.backoff)})
-		seen := map[time.Duration]bool{}
-		for range draws {
-			d := p.Next(t.Context(), answered("POST", 429, "Retry-After", c.header))
-			if !d.Retry || d.Delay < c.low || d.Delay > c.low+c.low/10 {
-				t.Fatalf("%s: %+v, want %v to a tenth more", c.name, d, c.low)
-			}
-			seen[d.Delay] = true
-		}
-		if len(seen) < draws/2 {
-			t.Errorf("%s: %d different delays of %d", c.name, len(seen), draws)
-		}
-	}
-}
-
-func TestAskedDelayCountsForEveryRetriedStatus(t *testing.T) {
-	p := Must(Config{Backoff: Constant(0)})
-	for _, status := range []int{408, 425, 429, 500, 502, 503, 504, 403} {
-		if d := p.Next(t.Context(), answered("GET", status, "Retry-After", "7")); d.Delay < 7*time.Second {
-			t.Errorf("%d: %+v, want at least 7s", status, d)
-		}
-	}
-}
-
-func TestZeroOrPastRetryAfterMeansThePlainBackoff(t *testing.T) {
-	p := Must(Config{Backoff: Constant(3 * time.Second)})
-	for _, v := range []string{"0", "-5", "Sun, 06 Nov 1994 08:49:37 GMT"} {
-		if d := p.Next(t.Context(), answered("POST", 429, "Retry-After", v)); !d.Retry || d.Delay != 3*time.Second {
-			t.Errorf("Retry-After %s: %+v, want 3s", v, d)
-		}
-	}
-}
-
-func TestDelaySaturates(t *testing.T) {
-	for _, backoff := range []time.Duration{0, math.MaxInt64} {
-		p := Must(Config{Backoff: Constant(backoff), MaxRetryAfter: math.MaxInt64})
-		d := p.Next(t.Context(), answered("POST", 429, "Retry-After", "99999999999999999999"))
-		if !d.Retry || d.Delay != math.MaxInt64 {
-			t.Errorf("backoff %v: %+v, want the longest delay there is", backoff, d)
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -12,18 +13,28 @@ const (
 	defaultBackoffBase   = 100 * time.Millisecond
 	defaultBackoffMax    = 10 * time.Second
 	defaultMaxRetryAfter = time.Minute
+	defaultThrottleBase  = time.Second
+	defaultThrottleMax   = time.Minute
 )
 
 // Config says what a [Policy] does. The zero Config is a good policy for
 // idempotent requests; each zero field means the default named beside it.
 type Config struct {
-	// MaxAttempts is the number of sends in all, the first included: 1 means no
-	// retry. The default is 4.
+	// MaxAttempts is the number of sends in all, the first and those that were throttled
+	// included: 1 means no retry. The default is 4.
 	MaxAttempts int
 
-	// Backoff gives the delay before each retry. The default is
+	// Backoff gives the delay before each retry, but see ThrottleBackoff. The default is
 	// Exponential(100*time.Millisecond, 10*time.Second).
 	Backoff Backoff
+
+	// ThrottleBackoff takes Backoff's place after an attempt that was [Throttled] without a
+	// delay, one of zero included, and that no pacer has taken over ([Attempt].Paced): a quota
+	// takes longer to come back than a connection. The default doubles from a second up to a
+	// minute, like the ceiling of Exponential(time.Second, time.Minute) but without its
+	// jitter, which would only come back too early: so a server that refuses everything ends
+	// a call of four attempts after 1 + 2 + 4 s.
+	ThrottleBackoff Backoff
 
 	// Classify decides what is a failure and which failures may be retried. The
 	// default is [DefaultClassifier]. It must be safe for concurrent use.
@@ -38,6 +49,17 @@ type Config struct {
 	// MaxElapsed ends the call when the next attempt would start later than this
 	// after the call began. It does not interrupt an attempt. Zero means no bound.
 	MaxElapsed time.Duration
+
+	// ServerDelay says how long the server wants to be left alone and whether it says so at
+	// all, where [RetryAfter] does not know its header or where only the body tells, by
+	// Attempt{Response: resp}.Peek. A negative delay counts as not said, and zero as said
+	// without a delay. It is what [Policy.RetryAfter] answers, which is all that asks it: to
+	// tell whether a 403 or 503 is Throttled, for the delay before the retry, and for the
+	// pacer's pause; so perhaps several times for a response. A delay may be as long as it
+	// likes: MaxRetryAfter ends the call, and a pacer is told of a day at most. ServerDelay must be
+	// safe for concurrent use and must not read the response's body. A panic passes through,
+	// as a Classifier's does. The default is RetryAfter of the header.
+	ServerDelay func(resp *http.Response, now time.Time) (time.Duration, bool)
 
 	// MaxRetryAfter ends the call when the server asks for a longer delay than
 	// this. The default is one minute.
@@ -77,13 +99,17 @@ func New(cfg Config) (*Policy, error) {
 	if cfg.Backoff == nil {
 		cfg.Backoff = Exponential(defaultBackoffBase, defaultBackoffMax)
 	}
-	if cfg.Classify == nil {
-		cfg.Classify = DefaultClassifier
+	if cfg.ThrottleBackoff == nil {
+		cfg.ThrottleBackoff = doubling{defaultThrottleBase, defaultThrottleMax}
 	}
 	if cfg.MaxRetryAfter == 0 {
 		cfg.MaxRetryAfter = defaultMaxRetryAfter
 	}
-	return &Policy{cfg: cfg, custom: custom}, nil
+	p := &Policy{cfg: cfg, custom: custom}
+	if !custom {
+		p.cfg.Classify = p.judge
+	}
+	return p, nil
 }
 
 // Must is [New] for a Config known to be valid, such as one written in the
@@ -100,7 +126,8 @@ func Must(cfg Config) *Policy {
 var defaultPolicy = Must(Config{})
 
 // Default returns the policy of the zero [Config]: four attempts, full-jitter
-// backoff from 100 ms to 10 s, [DefaultClassifier], no timeout and no budget.
+// backoff from 100 ms to 10 s, 1, 2, 4 … 60 s where the server throttles without a delay,
+// [DefaultClassifier], no timeout and no budget.
 func Default() *Policy { return defaultPolicy }
 
 // For returns the policy in force for a call made with ctx: the one given to the
@@ -162,11 +189,15 @@ func (c Config) validate() error {
 	if c.MaxAttempts < 0 {
 		refuse("MaxAttempts", c.MaxAttempts, "must be at least 1 (0 means the default, 4)")
 	}
-	if v, ok := c.Backoff.(validator); ok {
-		if err := v.validate(); err != nil {
-			errs = append(errs, fmt.Errorf("retrypolicy: Config.Backoff is %w", err))
+	check := func(field string, value any) {
+		if v, ok := value.(validator); ok {
+			if err := v.validate(); err != nil {
+				errs = append(errs, fmt.Errorf("retrypolicy: Config.%s is %w", field, err))
+			}
 		}
 	}
+	check("Backoff", c.Backoff)
+	check("ThrottleBackoff", c.ThrottleBackoff)
 	if c.AttemptTimeout < 0 {
 		refuse("AttemptTimeout", c.AttemptTimeout, "must not be negative (0 means none)")
 	}
@@ -177,9 +208,7 @@ func (c Config) validate() error {
 		refuse("MaxRetryAfter", c.MaxRetryAfter, "must not be negative (0 means the default, 1m)")
 	}
 	if c.Budget != nil {
-		if err := c.Budget.validate(); err != nil {
-			errs = append(errs, fmt.Errorf("retrypolicy: Config.Budget is %w", err))
-		}
+		check("Budget", c.Budget)
 	}
 	if c.ReplayBuffer < 0 {
 		refuse("ReplayBuffer", c.ReplayBuffer, "must not be negative (0 means nothing is kept)")

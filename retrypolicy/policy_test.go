@@ -45,6 +45,7 @@ func TestNewNamesTheInvalidFieldAndWhatIsAllowed(t *testing.T) {
 		{Config{Backoff: Exponential(2, 1)}, "retrypolicy: Config.Backoff is Exponential(2ns, 1ns), the maximum must be at least the base"},
 		{Config{Backoff: Decorrelated(-1, 1)}, "retrypolicy: Config.Backoff is Decorrelated(-1ns, 1ns), the base must not be negative"},
 		{Config{Backoff: Decorrelated(2, 1)}, "retrypolicy: Config.Backoff is Decorrelated(2ns, 1ns), the maximum must be at least the base"},
+		{Config{ThrottleBackoff: Exponential(2, 1)}, "retrypolicy: Config.ThrottleBackoff is Exponential(2ns, 1ns), the maximum must be at least the base"},
 		{Config{Backoff: BackoffFunc(nil)}, "retrypolicy: Config.Backoff is a nil BackoffFunc, must be a function (a nil Backoff means the default)"},
 		{Config{Budget: NewBudget(-0.5, 1)}, "retrypolicy: Config.Budget is NewBudget(-0.5, 1), the ratio must be from 0 to 1"},
 		{Config{Budget: NewBudget(20, 1)}, "retrypolicy: Config.Budget is NewBudget(20, 1), the ratio must be from 0 to 1"},
@@ -61,15 +62,16 @@ func TestNewNamesTheInvalidFieldAndWhatIsAllowed(t *testing.T) {
 
 func TestNewReportsEveryInvalidFieldAtOnce(t *testing.T) {
 	_, err := New(Config{
-		MaxAttempts:    -1,
-		Backoff:        Constant(-1),
-		AttemptTimeout: -1,
-		MaxElapsed:     -1,
-		MaxRetryAfter:  -1,
-		Budget:         NewBudget(-1, 0),
-		ReplayBuffer:   -1,
+		MaxAttempts:     -1,
+		Backoff:         Constant(-1),
+		ThrottleBackoff: Constant(-1),
+		AttemptTimeout:  -1,
+		MaxElapsed:      -1,
+		MaxRetryAfter:   -1,
+		Budget:          NewBudget(-1, 0),
+		ReplayBuffer:    -1,
 	})
-	for _, field := range []string{"MaxAttempts", "Backoff", "AttemptTimeout", "MaxElapsed", "MaxRetryAfter", "Budget", "ReplayBuffer"} {
+	for _, field := range []string{"MaxAttempts", "Backoff", "ThrottleBackoff", "AttemptTimeout", "MaxElapsed", "MaxRetryAfter", "Budget", "ReplayBuffer"} {
 		if err == nil || !strings.Contains(err.Error(), "retrypolicy: Config."+field+" is ") {
 			t.Errorf("%s is missing from: %v", field, err)
 		}
