@@ -64,8 +64,9 @@ type attempt struct {
 // observed is what observers are told of an attempt's send.
 type observed struct {
 	*observer
-	req  *http.Request // as it was sent; nil before
-	sent time.Duration // when, on uptime's clock
+	req   *http.Request // as it was sent; nil before
+	sent  time.Duration // when, on uptime's clock
+	heard time.Duration // when the headers came that a Classifier was asked about; zero before
 }
 
 var loaded = time.Now()
@@ -102,7 +103,7 @@ func (a *attempt) start(req *http.Request) {
 	}
 	if o := a.observed; o != nil {
 		first := o.req == nil
-		o.req, o.sent = req, uptime()
+		o.req, o.sent, o.heard = req, uptime(), 0
 		if first {
 			o.attemptStarted(a, AttemptStart{a.info, req})
 		}
@@ -195,6 +196,12 @@ func (a *attempt) judge(resp *http.Response, err error) retrypolicy.Verdict {
 	if err == nil && a.policy.Accepts(int(status)) {
 		*j = judgement{resp: resp, status: status}
 	} else if j.resp == nil && j.err == nil || j.resp != resp || j.status != status || !same(j.err, err) {
+		if resp != nil {
+			a.hold() // its headers are here: a Peek at the body is not cut, nor counted
+			if a.observed != nil {
+				a.observed.heard = uptime()
+			}
+		}
 		v := a.policy.Classify(a.result(resp, err))
 		*j = judgement{resp, err, status, int32(v)}
 	}
@@ -215,7 +222,10 @@ func same(e, f error) bool {
 // done records how the attempt ended.
 func (a *attempt) done(resp *http.Response, err error, v retrypolicy.Verdict) {
 	if o := a.observed; o != nil && o.req != nil {
-		o.attemptDone(a, AttemptResult{a.info, o.req, resp, err, v, uptime() - o.sent})
+		if o.heard == 0 || err != nil {
+			o.heard = uptime()
+		}
+		o.attemptDone(a, AttemptResult{a.info, o.req, resp, err, v, o.heard - o.sent})
 	}
 	a.asked, a.body = nil, nil
 	if resp == nil {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/internal/abort"
 )
 
 // What becomes of responses that nobody will read, and the wrapper of those delivered.
@@ -83,9 +85,9 @@ func drain(resp *http.Response) drained {
 	}
 	// While a body that net/http decompresses waits for its first bytes, its Close waits
 	// too: only the end of the exchange ends both.
-	var exchange *separable
+	var exchange abort.Exchange
 	if resp.Uncompressed {
-		if exchange = separableOf(resp); exchange == nil {
+		if exchange = abort.Of(resp); exchange == nil {
 			_ = resp.Body.Close() // before a read is under way
 			return drained{}
 		}
@@ -93,7 +95,7 @@ func drain(resp *http.Response) drained {
 	began := time.Now()
 	timer := time.AfterFunc(discardTime, func() {
 		if exchange != nil {
-			exchange.end(errDiscarded)
+			exchange.Abort(errDiscarded)
 		}
 		_ = resp.Body.Close()
 	})
@@ -144,6 +146,10 @@ type watchedBody struct {
 	io.ReadCloser
 	read func()
 }
+
+// Unwatched returns the body itself: [retrypolicy.Attempt.Peek] reads ahead of it once, however
+// many layers watch it.
+func (b *watchedBody) Unwatched() io.ReadCloser { return b.ReadCloser }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)

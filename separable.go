@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pacedhttp/pacedhttp/internal/abort"
 )
 
 // A separable is the context of an exchange. It ends with its parent and may end before
@@ -20,17 +22,6 @@ import (
 type separable struct {
 	context.Context // the parent
 	own             atomic.Pointer[ending]
-}
-
-type separableKey struct{}
-
-// separableOf returns the innermost context that can end resp.
-func separableOf(resp *http.Response) *separable {
-	if resp.Request == nil {
-		return nil
-	}
-	s, _ := resp.Request.Context().Value(separableKey{}).(*separable)
-	return s
 }
 
 // Done implements context.Context.
@@ -92,7 +83,7 @@ func afterFunc(ctx context.Context, f func()) (stop func() bool) {
 
 // Value implements context.Context. [context.Cause] finds the cause of an end by it.
 func (s *separable) Value(key any) any {
-	if _, ok := key.(separableKey); ok {
+	if _, ok := key.(abort.Key); ok {
 		return s
 	}
 	if own := s.own.Load(); own != nil {
@@ -114,6 +105,11 @@ func (s *separable) ownCause() error {
 	}
 	return nil
 }
+
+// Abort ends s for who throws its response away.
+func (s *separable) Abort(cause error) { s.end(cause) }
+
+var _ abort.Exchange = (*separable)(nil)
 
 // end ends s, unless it is separated.
 func (s *separable) end(cause error) {
