@@ -25,7 +25,7 @@ func TestEveryResultIsJudgedOnce(t *testing.T) {
 		"a success, no body":   {},
 		"a client's own fault": {status: 404},
 	} {
-		for layers, below := range underPeeks() {
+		for layers, below := range underPeeks {
 			t.Run(answer+"/"+layers, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					req := newRequest(t, "GET", nil)
@@ -38,7 +38,7 @@ func TestEveryResultIsJudgedOnce(t *testing.T) {
 					mw := append([]pacedhttp.Middleware{
 						pacedhttp.Fallback(func(_ *http.Request, resp *http.Response, err error) (*http.Response, error) { return resp, err }),
 						pacedhttp.Retry(policy),
-					}, below...)
+					}, below()...)
 					resp, err := pacedhttp.New(newScript(first), mw...).RoundTrip(req)
 					if err == nil {
 						resp.Body.Close()
@@ -171,7 +171,7 @@ func TestTooLargeForNowHoldsNobodyElseBack(t *testing.T) {
 }
 
 func TestPanicOfServerDelayLeavesNothingOpen(t *testing.T) {
-	for name, below := range underPeeks() {
+	for name, below := range underPeeks {
 		base := newScript(step{status: 429, body: "busy"})
 		policy := quick(retrypolicy.Config{ServerDelay: func(*http.Response, time.Time) (time.Duration, bool) { panic(errLost) }})
 		func() {
@@ -180,7 +180,7 @@ func TestPanicOfServerDelayLeavesNothingOpen(t *testing.T) {
 					t.Errorf("%s: recovered %v", name, v)
 				}
 			}()
-			pacedhttp.New(base, append([]pacedhttp.Middleware{pacedhttp.Retry(policy)}, below...)...).RoundTrip(newRequest(t, "GET", nil))
+			pacedhttp.New(base, append([]pacedhttp.Middleware{pacedhttp.Retry(policy)}, below()...)...).RoundTrip(newRequest(t, "GET", nil))
 		}()
 		base.responseBodies()[0].wantClosedOnce(t)
 	}

@@ -28,14 +28,17 @@ func peeking(attempts, n int, v retrypolicy.Verdict, saw *[]string) *retrypolicy
 
 // underPeeks are the layers below Retry: those that judge before Retry does put bodies of their
 // own around what was peeked at.
-func underPeeks() map[string][]pacedhttp.Middleware {
-	flights := pacer.Must(pacer.Config{MaxInFlight: 9})
-	return map[string][]pacedhttp.Middleware{
-		"alone":          nil,
-		"Pace":           {pacedhttp.Pace(&pausable{})},
-		"Pace by slots":  {pacedhttp.Pace(flights)},
-		"Pace and Paces": {pacedhttp.Pace(flights), pacedhttp.Pace(&pausable{}), pacedhttp.Pace(pacer.Must(pacer.Config{MaxInFlight: 9}))},
-	}
+var underPeeks = map[string]func() []pacedhttp.Middleware{
+	"alone":         func() []pacedhttp.Middleware { return nil },
+	"Pace":          func() []pacedhttp.Middleware { return []pacedhttp.Middleware{pacedhttp.Pace(&pausable{})} },
+	"Pace by slots": func() []pacedhttp.Middleware { return []pacedhttp.Middleware{paceBySlots()} },
+	"three of them": func() []pacedhttp.Middleware {
+		return []pacedhttp.Middleware{paceBySlots(), pacedhttp.Pace(&pausable{}), paceBySlots()}
+	},
+}
+
+func paceBySlots() pacedhttp.Middleware {
+	return pacedhttp.Pace(pacer.Must(pacer.Config{MaxInFlight: 9}))
 }
 
 func packed(text string) []byte {
@@ -50,36 +53,38 @@ func TestPeekedResponseIsDeliveredWhole(t *testing.T) {
 	text := strings.Repeat("You have exceeded a secondary rate limit. ", 5*kib)
 	for _, proto := range protocols {
 		for kind, compressed := range map[string]bool{"plain": false, "compressed": true} {
-			base, url := serveProto(t, proto, func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Trailer", "Checksum")
-				if compressed {
-					w.Header().Set("Content-Encoding", "gzip")
-					w.Write(packed(text))
-				} else {
-					io.WriteString(w, text)
-				}
-				w.Header().Set("Checksum", "c0ffee")
-			})
-			for name, below := range underPeeks() {
+			for name, below := range underPeeks {
 				t.Run(proto+"/"+kind+"/"+name, func(t *testing.T) {
-					var saw []string
-					mw := append([]pacedhttp.Middleware{pacedhttp.Retry(peeking(1, 8*kib, retrypolicy.Accept, &saw))}, below...)
-					resp, err := pacedhttp.New(base, mw...).RoundTrip(newRequestTo(t, "GET", url, nil))
-					if err != nil {
-						t.Fatal(err)
-					}
-					if resp.Uncompressed != compressed {
-						t.Errorf("Uncompressed is %v", resp.Uncompressed)
-					}
-					if got := readAll(t, resp); got != text {
-						t.Errorf("read %d bytes of %d", len(got), len(text))
-					}
-					if len(saw) != 1 || saw[0] != text[:8*kib] {
-						t.Errorf("peeked %d times", len(saw))
-					}
-					if got := resp.Trailer.Get("Checksum"); got != "c0ffee" {
-						t.Errorf("the trailer is %q", got)
-					}
+					synctest.Test(t, func(t *testing.T) {
+						base := servePiped(t, proto, func(w http.ResponseWriter, r *http.Request) {
+							w.Header().Set("Trailer", "Checksum")
+							if compressed {
+								w.Header().Set("Content-Encoding", "gzip")
+								w.Write(packed(text))
+							} else {
+								io.WriteString(w, text)
+							}
+							w.Header().Set("Checksum", "c0ffee")
+						})
+						var saw []string
+						mw := append([]pacedhttp.Middleware{pacedhttp.Retry(peeking(1, 8*kib, retrypolicy.Accept, &saw))}, below()...)
+						resp, err := pacedhttp.New(base, mw...).RoundTrip(newRequest(t, "GET", nil))
+						if err != nil {
+							t.Fatal(err)
+						}
+						if resp.Uncompressed != compressed {
+							t.Errorf("Uncompressed is %v", resp.Uncompressed)
+						}
+						if got := readAll(t, resp); got != text {
+							t.Errorf("read %d bytes of %d", len(got), len(text))
+						}
+						if len(saw) != 1 || saw[0] != text[:8*kib] {
+							t.Errorf("peeked %d times", len(saw))
+						}
+						if got := resp.Trailer.Get("Checksum"); got != "c0ffee" {
+							t.Errorf("the trailer is %q", got)
+						}
+					})
 				})
 			}
 		}
@@ -119,7 +124,7 @@ func TestResponseIsDiscardedAfterAPeekWithinTheSameBounds(t *testing.T) {
 		"50 bytes a second": {newSlowBody(50, time.Second), 10, 0, peekTime + drainTime},
 		"a trickle":         {newSlowBody(1, 30*time.Millisecond), 10, 6, peekTime + drainTime},
 	} {
-		for layers, below := range underPeeks() {
+		for layers, below := range underPeeks {
 			t.Run(name+"/"+layers, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					body := newSlowBody(tc.body.size, tc.body.pause) // of this bubble
@@ -127,7 +132,7 @@ func TestResponseIsDiscardedAfterAPeekWithinTheSameBounds(t *testing.T) {
 					began := time.Now()
 					var saw []string
 					policy := peeking(2, tc.peek, retrypolicy.Transient, &saw)
-					resp, err := pacedhttp.New(base, append([]pacedhttp.Middleware{pacedhttp.Retry(policy)}, below...)...).RoundTrip(newRequest(t, "GET", nil))
+					resp, err := pacedhttp.New(base, append([]pacedhttp.Middleware{pacedhttp.Retry(policy)}, below()...)...).RoundTrip(newRequest(t, "GET", nil))
 					if err != nil || resp.StatusCode != 200 {
 						t.Fatal(resp, err)
 					}
@@ -143,6 +148,31 @@ func TestResponseIsDiscardedAfterAPeekWithinTheSameBounds(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Pace and Retry ask ServerDelay one after the other, and in between lie their own bodies.
+func TestPeeksOfAllLayersShareTheirTime(t *testing.T) {
+	for name, below := range underPeeks {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				body := newSlowBody(kib, time.Hour)
+				began, asked := time.Now(), 0
+				policy := retrypolicy.Must(retrypolicy.Config{MaxAttempts: 2, ServerDelay: func(resp *http.Response, _ time.Time) (time.Duration, bool) {
+					asked++
+					retrypolicy.Attempt{Response: resp}.Peek(10)
+					return time.Hour, true // more than MaxRetryAfter: the call ends with the response
+				}})
+				resp, err := pacedhttp.New(newScript(step{status: 429, stream: body}), append([]pacedhttp.Middleware{pacedhttp.Retry(policy)}, below()...)...).RoundTrip(newRequest(t, "GET", nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took != 100*time.Millisecond || asked < 1 {
+					t.Errorf("%d Peeks took %v", asked, took)
+				}
+				resp.Body.Close()
+			})
+		})
 	}
 }
 
@@ -162,7 +192,7 @@ func TestPeekedResponseThatWasSetAsideIsRestored(t *testing.T) {
 func TestCompressedAnswerThatNeverBeginsIsClosedAfterAPeek(t *testing.T) {
 	for _, proto := range protocols {
 		for _, attempts := range []int{1, 2} {
-			for name, below := range underPeeks() {
+			for name, below := range underPeeks {
 				t.Run(proto+"/"+name, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						gone := make(chan struct{}, 9)
@@ -176,7 +206,7 @@ func TestCompressedAnswerThatNeverBeginsIsClosedAfterAPeek(t *testing.T) {
 						began := time.Now()
 						var saw []string
 						policy := peeking(attempts, 10, retrypolicy.Transient, &saw)
-						resp, err := pacedhttp.New(base, append([]pacedhttp.Middleware{pacedhttp.Retry(policy)}, below...)...).RoundTrip(newRequest(t, "GET", nil).WithContext(context.WithoutCancel(t.Context())))
+						resp, err := pacedhttp.New(base, append([]pacedhttp.Middleware{pacedhttp.Retry(policy)}, below()...)...).RoundTrip(newRequest(t, "GET", nil).WithContext(context.WithoutCancel(t.Context())))
 						if err != nil || resp.StatusCode != 503 {
 							t.Fatal(resp, err)
 						}
@@ -226,7 +256,7 @@ func TestCompressedAnswerThatNeverBeginsIsClosedWithoutAnExchangeToEnd(t *testin
 }
 
 func TestAttemptTimeoutCutsNoPeek(t *testing.T) {
-	for name, below := range underPeeks() {
+	for name, below := range underPeeks {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const ms = time.Millisecond
@@ -247,7 +277,7 @@ func TestAttemptTimeoutCutsNoPeek(t *testing.T) {
 				}})
 				var took []time.Duration
 				observe := pacedhttp.Observe(pacedhttp.Hooks{AttemptDone: func(_ context.Context, r pacedhttp.AttemptResult) { took = append(took, r.Duration) }})
-				rt := pacedhttp.New(base, append([]pacedhttp.Middleware{observe, pacedhttp.Retry(policy)}, below...)...)
+				rt := pacedhttp.New(base, append([]pacedhttp.Middleware{observe, pacedhttp.Retry(policy)}, below()...)...)
 				if status, body, err := send(t, rt, newRequest(t, "GET", nil)); status != 403 || body != "slow but whole" || err != nil {
 					t.Errorf("%d %q, %v", status, body, err)
 				}

@@ -177,14 +177,16 @@ func TestWhatServicesAnswerIsToldApart(t *testing.T) {
 }
 
 func TestThrottlingThatOnlyTheBodyTellsWaitsLikeAnyOther(t *testing.T) {
-	var delays []time.Duration
-	p := Must(Config{Classify: byBody})
-	for n := 1; n < 4; n++ {
-		a := dynamoThrottled.to("POST")
-		a.Number = n
-		delays = append(delays, p.Next(t.Context(), a).Delay)
-	}
-	if want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}; !slices.Equal(delays, want) {
-		t.Errorf("delays are %v, want %v", delays, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var delays []time.Duration
+		p := Must(Config{Classify: byBody})
+		for n := 1; n < 4; n++ {
+			a := dynamoThrottled.to("POST")
+			a.Number = n
+			delays = append(delays, p.Next(t.Context(), a).Delay)
+		}
+		if want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}; !slices.Equal(delays, want) {
+			t.Errorf("delays are %v, want %v", delays, want)
+		}
+	})
 }
