@@ -1,12 +1,10 @@
 package retrypolicy
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -79,6 +77,9 @@ func testPeek(t *testing.T) {
 				want := text[:max(0, min(n, size, 64*kib))]
 				if string(got) != want || n <= 0 && got != nil {
 					t.Fatalf("%s: Peek(%d) of %d is %d bytes", name, n, size, len(got))
+				}
+				if n <= 0 && a.Response.Body != io.ReadCloser(body) {
+					t.Errorf("Peek(%d) replaced the body", n)
 				}
 				if body.taken > len(want) {
 					t.Errorf("%s: Peek(%d) of %d read %d bytes", name, n, size, body.taken)
@@ -274,127 +275,17 @@ func TestAllPeeksOfAResponseShareTheirTime(t *testing.T) {
 	})
 }
 
-func TestErrorWhilePeekingIsTheReaders(t *testing.T) {
+// The Read that is under way cannot be taken back; there is no other.
+func TestNothingIsReadAheadOnceAPeekIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for at, peeked := range map[time.Duration]string{0: "abcdef", time.Second: "abc"} {
-			a := with(newSlow(errBoom, slowPart{0, "abc"}, slowPart{at, "def"}))
-			if got := a.Peek(10); string(got) != peeked {
-				t.Errorf("peeked %q, want %q", got, peeked)
-			}
-			got, err := io.ReadAll(a.Response.Body)
-			if string(got) != "abcdef" || err != errBoom {
-				t.Errorf("read %q, %v", got, err)
-			}
-			if _, err := a.Response.Body.Read(nil); err != errBoom {
-				t.Errorf("again: %v", err)
-			}
-		}
-	})
-}
-
-func TestCancellationEndsAPeek(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-		defer cancel()
-		body := newSlow(io.EOF, slowPart{0, "abc"}, slowPart{never, "def"}) // it knows nothing of the context
+		body := newSlow(io.EOF, slowPart{time.Second, "abc"}, slowPart{time.Second, "def"}, slowPart{time.Second, "ghi"})
 		a := with(body)
-		a.Request = a.Request.WithContext(ctx)
-		if got := a.Peek(10); string(got) != "abc" || time.Since(body.began) != 30*time.Millisecond {
-			t.Errorf("got %q after %v", got, time.Since(body.began))
-		}
-		a.Response.Body.Close() // or the bubble never ends
-	})
-}
-
-func TestCloseEndsWhatReadsAhead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		body := newSlow(io.EOF, slowPart{0, "abc"}, slowPart{never, "def"})
-		a := with(body)
-		a.Peek(10)
-		if err := a.Response.Body.Close(); err != nil || body.closes != 1 {
-			t.Errorf("%v, %d closes", err, body.closes)
-		}
+		a.Peek(9)
+		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n, err := a.Response.Body.Read(make([]byte, 9)); n != 0 || err != errBodyClosed {
-			t.Errorf("after Close: %d, %v", n, err)
+		if len(body.parts) != 2 {
+			t.Errorf("%d parts are left unread, want 2", len(body.parts))
 		}
+		wantWhole(t, a, "abcdefghi")
 	})
-}
-
-func TestCloseEndsAReadThatWaitsForWhatReadsAhead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := with(newSlow(io.EOF, slowPart{never, "abc"}))
-		a.Peek(10)
-		read := make(chan error)
-		go func() {
-			_, err := a.Response.Body.Read(make([]byte, 9))
-			read <- err
-		}()
-		synctest.Wait()
-		a.Response.Body.Close()
-		if err := <-read; err != errBodyClosed {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
-func TestPeekAfterCloseShowsNothingMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := with(newSlow(io.EOF, slowPart{0, "abc"}, slowPart{never, "def"}))
-		a.Peek(10)
-		began := time.Now()
-		a.Response.Body.Close()
-		a.Peek(10)
-		if took := time.Since(began); took != 0 {
-			t.Errorf("took %v", took)
-		}
-	})
-}
-
-type panicBody struct{ fakeBody }
-
-func (*panicBody) Read([]byte) (int, error) { panic(errBoom) }
-
-func TestPanicOfABodyIsItsReaders(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := with(&panicBody{})
-		for name, f := range map[string]func(){
-			"Peek":  func() { a.Peek(10) },
-			"again": func() { a.Peek(10) },
-			"Read":  func() { a.Response.Body.Read(make([]byte, 1)) },
-		} {
-			func() {
-				defer func() {
-					if v := recover(); v != errBoom {
-						t.Errorf("%s: recovered %v", name, v)
-					}
-				}()
-				f()
-			}()
-		}
-		if err := a.Response.Body.Close(); err != errBoom {
-			t.Errorf("Close: %v", err)
-		}
-	})
-}
-
-// A pipe's Read and Close are what net/http's are: safe together.
-func TestPeekedBodyIsReadAndClosedAtOnce(t *testing.T) {
-	for range 200 {
-		r, w := io.Pipe()
-		ctx, cancel := context.WithCancel(t.Context())
-		a := with(r)
-		a.Request = a.Request.WithContext(ctx)
-		var all sync.WaitGroup
-		all.Go(func() {
-			for range 3 {
-				io.WriteString(w, "part")
-			}
-		})
-		all.Go(cancel)
-		a.Peek(100)
-		all.Go(func() { io.Copy(io.Discard, a.Response.Body) })
-		all.Go(func() { a.Response.Body.Close() })
-		all.Wait()
-	}
 }
