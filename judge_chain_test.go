@@ -121,7 +121,8 @@ func TestPaceObeysThePolicysServerDelay(t *testing.T) {
 		"zero":                 {0, true, 0},
 		"a negative one":       {-7 * time.Second, true, 0},
 		"more than a day":      {48 * time.Hour, true, 24 * time.Hour},
-		"as long as there is":  {math.MaxInt64, true, 24 * time.Hour},
+		"as long as there is":  {math.MaxInt64 - 1, true, 24 * time.Hour},
+		"do not retry":         {math.MaxInt64, true, 0},
 		"as short as there is": {math.MinInt64, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
