@@ -52,7 +52,7 @@ type call struct {
 	mu         sync.Mutex
 	sent       tally
 	begun      tally
-	unsent     int           // retries that have begun and not been sent
+	unsent     map[int]int   // retries that have begun and not been sent, by the attempt's number
 	waits      int           // for slots
 	waited     time.Duration // in them
 	unused     slotWait      // of the slot that no attempt has used yet
@@ -197,14 +197,15 @@ func (c *call) attributes(o outcome) []attribute.KeyValue {
 }
 
 // send counts a send that an Attempt layer is about to make, for an attempt of a Retry
-// layer if retried. It returns its resend count and the wait for its slot.
+// layer if retried: a retry is counted once, however often it is sent, and only then. send
+// returns the resend count and the wait for the slot.
 func (c *call) send(info pacedhttp.AttemptInfo, retried bool) (resends int, wait slotWait) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	resends = c.hops + c.sent.sends
 	c.sent.sends++
-	if c.unsent > 0 {
-		c.unsent--
+	if c.unsent[info.Number] > 0 {
+		c.unsent[info.Number]--
 		c.sent.retries++
 	}
 	wait, c.unused = c.unused, slotWait{}

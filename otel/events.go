@@ -97,14 +97,16 @@ func (c *call) attemptStarted(_ context.Context, i pacedhttp.AttemptStart) {
 	c.begun.sends++
 	if i.Number > 1 {
 		c.begun.retries++
-		c.unsent++
+		if c.unsent == nil {
+			c.unsent = make(map[int]int)
+		}
+		c.unsent[i.Number]++
 	}
 }
 
 func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unsent = 0 // of an attempt that ended above the Attempt layer
 	c.backoffs++
 	c.delayed += i.Delay
 	c.backoffEnd = time.Now().Add(i.Delay)
@@ -112,7 +114,7 @@ func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 
 func (c *call) gaveUp(ctx context.Context, i pacedhttp.GaveUpInfo) {
 	c.mu.Lock()
-	c.unused, c.unsent = slotWait{}, 0
+	c.unused = slotWait{}
 	reason := string(i.Reason)
 	refused := i.Reason == retrypolicy.ReasonNotRetryable && c.refusal != ""
 	if refused { // by the pacer, not by the policy

@@ -172,6 +172,43 @@ func TestSendsAreCountedWhereTheyAreMade(t *testing.T) {
 	}
 }
 
+// TestRetriesOfSeveralRetryLayersAtOnceAreAllCounted is a call that is sent again, half a
+// second later, above Retry: one of the two gives up while the other's retry is on its way.
+func TestRetriesOfSeveralRetryLayersAtOnceAreAllCounted(t *testing.T) {
+	late := func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			wg.Go(func() {
+				time.Sleep(time.Second / 2)
+				if resp, err := next.RoundTrip(req); err == nil {
+					_ = resp.Body.Close()
+				}
+			})
+			return next.RoundTrip(req)
+		})
+	}
+	slow := func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return next.RoundTrip(req)
+		})
+	}
+	for attempts, between := range map[int]string{2: "giving up", 3: "a retry"} {
+		t.Run(between, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				policy := retrypolicy.Must(retrypolicy.Config{MaxAttempts: attempts, Backoff: retrypolicy.Constant(time.Second)})
+				rec := record(t)
+				get(t, pacedhttp.New(answering(503), rec.Call, late, pacedhttp.Retry(policy), slow, rec.Attempt), "http://example.com/")
+				rec.attempts(t, 2*attempts)
+				if got, want := histogram[int64](t, rec, "pacedhttp.call.retries")[0].Sum, int64(2*attempts-2); got != want {
+					t.Errorf("%d retries, want %d", got, want)
+				}
+			})
+		})
+	}
+}
+
 // TestWaitBelongsToTheAttemptItWasFor also where another request is sent before it, with
 // the attempt's context: for a token, by a chain without a Call layer.
 func TestWaitBelongsToTheAttemptItWasFor(t *testing.T) {
