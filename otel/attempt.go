@@ -66,9 +66,9 @@ func (i *Instrumentation) beginSend(req *http.Request) (*send, *http.Request) {
 	s.method, original = i.methods.of(req)
 
 	info, retried := pacedhttp.AttemptFromContext(ctx)
-	wait := slotWait{info.PacedFor > 0, info.PacedFor}
+	used := slot{paced: info.PacedFor > 0, waited: info.PacedFor}
 	if c := callFrom(ctx); c != nil {
-		s.resends, wait = c.send(info, retried)
+		s.resends, used = c.send(info, retried)
 	} else {
 		s.resends = max(0, info.Number-1) + hopsBefore(req)
 	}
@@ -77,12 +77,12 @@ func (i *Instrumentation) beginSend(req *http.Request) (*send, *http.Request) {
 	if i.tracing.asleep() {
 		s.Context, s.span = i.tracing.start(ctx, s.method, i.tracing.client)
 		if s.span.IsRecording() { // after all; samplers have missed it
-			name, attrs := s.known(req, original, wait)
+			name, attrs := s.known(req, original, &used)
 			s.span.SetName(name)
 			s.span.SetAttributes(attrs...)
 		}
 	} else {
-		name, attrs := s.known(req, original, wait)
+		name, attrs := s.known(req, original, &used)
 		s.Context, s.span = i.tracing.start(ctx, name, i.tracing.client, trace.WithTimestamp(s.began), trace.WithAttributes(attrs...))
 	}
 	if s.span.IsRecording() {
@@ -109,10 +109,10 @@ func (i *Instrumentation) spanName(req *http.Request, method string) (name, temp
 
 // known returns the span's name and attributes as they are known before the send, for
 // samplers to see.
-func (s *send) known(req *http.Request, original string, wait slotWait) (name string, attrs []attribute.KeyValue) {
+func (s *send) known(req *http.Request, original string, used *slot) (name string, attrs []attribute.KeyValue) {
 	name, template := s.tel.spanName(req, s.method)
 	captured := s.tel.cfg.requestHeaders
-	attrs = make([]attribute.KeyValue, 0, 6+len(captured))
+	attrs = make([]attribute.KeyValue, 0, 6+len(used.costs)+len(captured))
 	attrs = append(attrs, semconv.HTTPRequestMethodKey.String(s.method))
 	if s.method != original {
 		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(original))
@@ -127,10 +127,7 @@ func (s *send) known(req *http.Request, original string, wait slotWait) (name st
 	if s.resends > 0 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(s.resends))
 	}
-	if wait.paced {
-		attrs = append(attrs, keyPacingWait.Float64(wait.Seconds()))
-	}
-	return name, capture(attrs, captured, req.Header)
+	return name, capture(used.appendTo(attrs), captured, req.Header)
 }
 
 // end records what the send brought: headers or an error. Nothing of it waits for the

@@ -55,10 +55,10 @@ type call struct {
 	unsent     map[int]int   // retries that have begun and not been sent, by the attempt's number
 	waits      int           // for slots
 	waited     time.Duration // in them
-	unused     slotWait      // of the slot that no attempt has used yet
-	queued     int           // counted as queued, and not yet as gone
-	queue      *server       // that the last of them waited for
-	refusal    string        // why the last slot was refused; "" once there was another
+	slots      slots
+	queued     int     // counted as queued, and not yet as gone
+	queue      *server // that the last of them waited for
+	refusal    string  // why the last slot was refused; "" once there was another
 	backoffs   int
 	delayed    time.Duration // in them
 	backoffEnd time.Time     // of the last
@@ -76,12 +76,6 @@ func (c *call) counted() tally {
 		return c.sent
 	}
 	return c.begun
-}
-
-// A slotWait is how long the slot took of which an attempt was made.
-type slotWait struct {
-	paced bool
-	time.Duration
 }
 
 type callKey struct{}
@@ -198,8 +192,8 @@ func (c *call) attributes(o outcome) []attribute.KeyValue {
 
 // send counts a send that an Attempt layer is about to make, for an attempt of a Retry
 // layer if retried: a retry is counted once, however often it is sent, and only then. send
-// returns the resend count and the wait for the slot.
-func (c *call) send(info pacedhttp.AttemptInfo, retried bool) (resends int, wait slotWait) {
+// returns the resend count and the slot.
+func (c *call) send(info pacedhttp.AttemptInfo, retried bool) (resends int, used slot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	resends = c.hops + c.sent.sends
@@ -208,11 +202,11 @@ func (c *call) send(info pacedhttp.AttemptInfo, retried bool) (resends int, wait
 		c.unsent[info.Number]--
 		c.sent.retries++
 	}
-	wait, c.unused = c.unused, slotWait{}
+	used = c.slots.take(info.Number)
 	if retried && info != c.above { // then the attempt knows, whatever else was sent meanwhile
-		wait = slotWait{c.waits > 0, info.PacedFor}
+		used.paced, used.waited = c.waits > 0, info.PacedFor
 	}
-	return resends, wait
+	return resends, used
 }
 
 // resends returns the resend count of the attempt under way if a Retry layer began it and

@@ -28,8 +28,15 @@
 //
 // The attempt spans follow the semantic conventions for HTTP client spans, v1.43.0
 // (https://opentelemetry.io/docs/specs/semconv/http/http-spans/). They last from the
-// send, after the wait for a slot, to the response headers or the error; that wait is
-// the attribute pacedhttp.pacing.wait.duration. The call span bears the server's address
+// send, after the wait for a slot, to the response headers or the error. What is known of
+// the slot is told to samplers too:
+//
+//	pacedhttp.pacing.wait.duration   double  seconds spent waiting for it
+//	pacedhttp.pacing.cost.<unit>     int     its cost, as known before the send, in each unit that a limit of the pacer
+//	                                         counts in, such as pacedhttp.pacing.cost.tokens; at most 16 units
+//	pacedhttp.pacing.in_flight       int     requests in flight then, this one included, where the pacer bounds them
+//
+// Cost and flights need a Call layer above. The call span bears the server's address
 // and attributes under pacedhttp only, so that nothing counts it as another request:
 //
 //	pacedhttp.attempts               int     requests sent, as Attempt layers count them, or Retry layers where there are none

@@ -71,12 +71,14 @@ func (c *call) slotRefused(ctx context.Context, i pacedhttp.SlotInfo) {
 }
 
 func (c *call) leaveQueue(ctx context.Context, i pacedhttp.SlotInfo, acquired bool) {
+	attempt, _ := pacedhttp.AttemptFromContext(ctx)
 	c.mu.Lock()
 	c.waits++
 	c.waited += i.Waited
 	if acquired {
-		c.unused.paced = true
-		c.unused.Duration += i.Waited
+		c.slots.add(attempt.Number, i)
+	} else {
+		c.slots.refuse(attempt.Number)
 	}
 	counted := c.queued > 0
 	if counted {
@@ -94,6 +96,7 @@ func (c *call) attemptStarted(_ context.Context, i pacedhttp.AttemptStart) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refusal = ""
+	c.slots.begin(i.Number)
 	c.begun.sends++
 	if i.Number > 1 {
 		c.begun.retries++
@@ -107,6 +110,7 @@ func (c *call) attemptStarted(_ context.Context, i pacedhttp.AttemptStart) {
 func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.slots.end(i.Number)
 	c.backoffs++
 	c.delayed += i.Delay
 	c.backoffEnd = time.Now().Add(i.Delay)
@@ -114,7 +118,7 @@ func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 
 func (c *call) gaveUp(ctx context.Context, i pacedhttp.GaveUpInfo) {
 	c.mu.Lock()
-	c.unused = slotWait{}
+	c.slots.end(i.Attempts)
 	reason := string(i.Reason)
 	refused := i.Reason == retrypolicy.ReasonNotRetryable && c.refusal != ""
 	if refused { // by the pacer, not by the policy

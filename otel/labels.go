@@ -8,13 +8,15 @@ import (
 
 // Attribute keys of our own.
 const (
-	keyAttempts     = attribute.Key("pacedhttp.attempts")
-	keyPacingWait   = attribute.Key("pacedhttp.pacing.wait.duration")
-	keyRetryDelay   = attribute.Key("pacedhttp.retry.delay")
-	keyReason       = attribute.Key("pacedhttp.reason")
-	keyFallbackUsed = attribute.Key("pacedhttp.fallback.used")
-	keyPacingResult = attribute.Key("pacedhttp.pacing.result")
-	keyDenialReason = attribute.Key("pacedhttp.retry.denial.reason")
+	keyAttempts       = attribute.Key("pacedhttp.attempts")
+	keyPacingWait     = attribute.Key("pacedhttp.pacing.wait.duration")
+	keyPacingCost     = attribute.Key("pacedhttp.pacing.cost") // and the unit
+	keyPacingInFlight = attribute.Key("pacedhttp.pacing.in_flight")
+	keyRetryDelay     = attribute.Key("pacedhttp.retry.delay")
+	keyReason         = attribute.Key("pacedhttp.reason")
+	keyFallbackUsed   = attribute.Key("pacedhttp.fallback.used")
+	keyPacingResult   = attribute.Key("pacedhttp.pacing.result")
+	keyDenialReason   = attribute.Key("pacedhttp.retry.denial.reason")
 )
 
 // labels are the attributes of a measurement. What is zero is left out.
