@@ -53,7 +53,7 @@
 //
 // # Metrics
 //
-// All have server.address and server.port; none has a path, a query or a header.
+// Those of calls and attempts have server.address and server.port; none has a path, a query or a header.
 //
 //	http.client.request.duration            s         each attempt; as in the conventions
 //	pacedhttp.call.duration                 s         each call: http.request.method, error.type, pacedhttp.fallback.used
@@ -64,6 +64,17 @@
 //	pacedhttp.retry.denials                 {retry}   failures that were not tried again: pacedhttp.retry.denial.reason,
 //	                                                  which has the values of pacedhttp.reason
 //	pacedhttp.fallbacks                     {fallback} fallbacks asked: error.type where they failed; none that the caller cut off
+//
+// [Instrumentation.ObservePacer] shows the numbers of a pacer, whatever it paces, whenever metrics
+// are collected. These have pacedhttp.pacer.name and no server. Those of a limit have
+// pacedhttp.pacer.limit.name, as [pacer.Limit.String] writes it, and pacedhttp.pacer.limit.unit where it
+// counts cost:
+//
+//	pacedhttp.pacer.waiting     {caller}  in the queue
+//	pacedhttp.pacer.in_flight   {slot}    not done; absent until there is one, so always where flights are not bounded
+//	pacedhttp.pacer.used        {unit}    of each limit: starts or cost in its window, or drawn from its bucket; may exceed it
+//	pacedhttp.pacer.limit       {unit}    each limit: what its window allows, or the size of its bucket
+//	pacedhttp.pacer.paused_for  s         until the end of the pause; 0 without one
 //
 // # Environment
 //

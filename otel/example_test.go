@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"time"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -115,6 +117,42 @@ func ExampleInstrumentation_Attempt() {
 	// Output:
 	// GET /users/{id}
 	// http://api.example.com/users/7?sig=REDACTED
+}
+
+// The numbers of a pacer, as they are whenever metrics are collected.
+func Example_observePacer() {
+	reader := sdkmetric.NewManualReader() // or one that exports
+	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	tel := otelpacedhttp.New(otelpacedhttp.WithMeterProvider(meters))
+
+	limits, _ := pacer.ParseLimits("5000/h, 90000 tokens/h")
+	p := pacer.Must(pacer.Config{Limits: limits, MaxInFlight: 10})
+	stop := tel.ObservePacer("api.example.com", p.Stats)
+	defer stop()
+
+	slot, _ := p.Acquire(pacer.WithCost(context.Background(), "tokens", 700))
+	defer slot.Done()
+
+	var collected metricdata.ResourceMetrics
+	if err := reader.Collect(context.Background(), &collected); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, m := range collected.ScopeMetrics[0].Metrics {
+		if sum, ok := m.Data.(metricdata.Sum[int64]); ok {
+			for _, point := range sum.DataPoints {
+				limit, _ := point.Attributes.Value("pacedhttp.pacer.limit.name")
+				fmt.Println(m.Name, limit.AsString(), point.Value)
+			}
+		}
+	}
+	// Unordered output:
+	// pacedhttp.pacer.waiting  0
+	// pacedhttp.pacer.in_flight  1
+	// pacedhttp.pacer.used 5000/h 1
+	// pacedhttp.pacer.used 90000 tokens/h 700
+	// pacedhttp.pacer.limit 5000/h 5000
+	// pacedhttp.pacer.limit 90000 tokens/h 90000
 }
 
 // Another instrumentation of attempts learns here what it cannot know: that a request is

@@ -10,13 +10,14 @@ import (
 
 // An Instrumentation makes the layers that show calls and attempts. Its methods Call and
 // Attempt are [pacedhttp.Middleware]s; one Instrumentation serves any number of chains.
-// It is immutable and safe for concurrent use. Make one with [New].
+// It is safe for concurrent use. Make one with [New].
 type Instrumentation struct {
 	cfg        config
 	methods    methods
 	tracing    tracing
 	propagator propagator
 	metrics    metrics
+	pacers     pacers
 	servers    cache[origin, *server]
 }
 
@@ -42,7 +43,9 @@ func New(opts ...Option) *Instrumentation {
 	}
 	i.servers.make = newServer
 	i.tracing.init(cfg.tracerProvider)
-	i.metrics.init(cfg.meterProvider)
+	meter := newMeter(cfg.meterProvider)
+	i.metrics.init(meter)
+	i.pacers.init(meter)
 	return i
 }
 

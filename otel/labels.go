@@ -17,6 +17,9 @@ const (
 	keyFallbackUsed   = attribute.Key("pacedhttp.fallback.used")
 	keyPacingResult   = attribute.Key("pacedhttp.pacing.result")
 	keyDenialReason   = attribute.Key("pacedhttp.retry.denial.reason")
+	keyPacerName      = attribute.Key("pacedhttp.pacer.name")
+	keyLimitName      = attribute.Key("pacedhttp.pacer.limit.name")
+	keyLimitUnit      = attribute.Key("pacedhttp.pacer.limit.unit")
 )
 
 // labels are the attributes of a measurement. What is zero is left out.

@@ -30,10 +30,12 @@ type metrics struct {
 var waitBuckets = metric.WithExplicitBucketBoundaries(
 	0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 120)
 
-func (m *metrics) init(p metric.MeterProvider) {
-	m.labeled.make = newMeasured
-	meter := p.Meter(ScopeName, metric.WithInstrumentationVersion(Version), metric.WithSchemaURL(semconv.SchemaURL))
+func newMeter(p metric.MeterProvider) metric.Meter {
+	return p.Meter(ScopeName, metric.WithInstrumentationVersion(Version), metric.WithSchemaURL(semconv.SchemaURL))
+}
 
+func (m *metrics) init(meter metric.Meter) {
+	m.labeled.make = newMeasured
 	seconds := made[metric.Float64Histogram](noop.Float64Histogram{})
 	numbers := made[metric.Int64Histogram](noop.Int64Histogram{})
 	gauge := made[metric.Int64UpDownCounter](noop.Int64UpDownCounter{})

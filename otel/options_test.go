@@ -198,9 +198,10 @@ func TestInstrumentsThatCannotBeMadeMeasureNothing(t *testing.T) {
 	defer otel.SetErrorHandler(handler)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) { reported++ }))
 	rec := record(t, otelpacedhttp.WithMeterProvider(brokenMeters{}))
-	if reported != 8 {
-		t.Errorf("%d errors reported, want 8", reported)
+	if reported != 13 {
+		t.Errorf("%d errors reported, want 13", reported)
 	}
+	rec.ObservePacer("api", pacer.Burst(10, time.Second).Stats)()
 	fallback := pacedhttp.Fallback(pacedhttp.StaticResponse(200, nil, nil))
 	get(t, pacedhttp.New(answering(503), rec.Call, fallback, pacedhttp.Retry(patient()), pacedhttp.Pace(pacer.Burst(10, time.Second)), rec.Attempt), "http://example.com/")
 	rec.calls(t, 1)
@@ -228,6 +229,14 @@ func (brokenMeter) Int64UpDownCounter(string, ...metric.Int64UpDownCounterOption
 }
 
 func (brokenMeter) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return nil, errBroken
+}
+
+func (brokenMeter) Int64ObservableUpDownCounter(string, ...metric.Int64ObservableUpDownCounterOption) (metric.Int64ObservableUpDownCounter, error) {
+	return nil, errBroken
+}
+
+func (brokenMeter) Float64ObservableGauge(string, ...metric.Float64ObservableGaugeOption) (metric.Float64ObservableGauge, error) {
 	return nil, errBroken
 }
 
