@@ -224,15 +224,17 @@ func TestWaitIsOnTheSpanWhateverLayersThereAre(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		call, retry bool
-		pace        bool
+		paces       int
 		want        any
 	}{
-		{"call, retry, pace", true, true, true, 1.0},
-		{"call, pace", true, false, true, 1.0},
-		{"retry, pace", false, true, true, 1.0},
-		{"call, retry", true, true, false, nil},
-		{"retry", false, true, false, nil},
-		{"none", false, false, false, nil},
+		{"call, retry, pace", true, true, 1, 1.0},
+		{"call, retry, pace, pace", true, true, 2, 3.0},
+		{"call, pace", true, false, 1, 1.0},
+		{"call, pace, pace", true, false, 2, 3.0},
+		{"retry, pace", false, true, 1, 1.0},
+		{"call, retry", true, true, 0, nil},
+		{"retry", false, true, 0, nil},
+		{"none", false, false, 0, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -244,8 +246,8 @@ func TestWaitIsOnTheSpanWhateverLayersThereAre(t *testing.T) {
 				if tt.retry {
 					mw = append(mw, pacedhttp.Retry(nil))
 				}
-				if tt.pace {
-					p := pacer.Drip(1, time.Second)
+				for n := range tt.paces {
+					p := pacer.Drip(1, time.Duration(2*n+1)*time.Second)
 					p.Allow()
 					mw = append(mw, pacedhttp.Pace(p))
 				}

@@ -52,7 +52,9 @@ type call struct {
 	mu         sync.Mutex
 	sent       tally
 	begun      tally
-	unsent     map[int]int   // retries that have begun and not been sent, by the attempt's number
+	underWay   []int         // attempts of Retry layers, by their numbers
+	one        [1]int        // nearly always enough for them
+	unsent     map[int]int   // how many retries have begun and not been sent, by the attempt's number
 	waits      int           // for slots
 	waited     time.Duration // in them
 	slots      slots

@@ -2,6 +2,7 @@ package otelpacedhttp
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp"
@@ -16,6 +17,7 @@ func callEvents() pacedhttp.Hooks {
 		SlotAcquired:   tell((*call).slotAcquired),
 		SlotRefused:    tell((*call).slotRefused),
 		AttemptStarted: tell((*call).attemptStarted),
+		AttemptDone:    tell((*call).attemptDone),
 		RetryScheduled: tell((*call).retryScheduled),
 		GaveUp:         tell((*call).gaveUp),
 		FallbackUsed:   tell((*call).fallbackUsed),
@@ -97,6 +99,10 @@ func (c *call) attemptStarted(_ context.Context, i pacedhttp.AttemptStart) {
 	defer c.mu.Unlock()
 	c.refusal = ""
 	c.slots.begin(i.Number)
+	if c.underWay == nil {
+		c.underWay = c.one[:0]
+	}
+	c.underWay = append(c.underWay, i.Number)
 	c.begun.sends++
 	if i.Number > 1 {
 		c.begun.retries++
@@ -107,10 +113,23 @@ func (c *call) attemptStarted(_ context.Context, i pacedhttp.AttemptStart) {
 	}
 }
 
+// attemptDone forgets what an attempt has not sent, unless that may be another's of the same
+// number: of a Retry layer that works beside it.
+func (c *call) attemptDone(_ context.Context, i pacedhttp.AttemptResult) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := slices.Index(c.underWay, i.Number); at >= 0 {
+		c.underWay = slices.Delete(c.underWay, at, at+1)
+	}
+	if !slices.Contains(c.underWay, i.Number) {
+		c.slots.end(i.Number)
+		delete(c.unsent, i.Number)
+	}
+}
+
 func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.slots.end(i.Number)
 	c.backoffs++
 	c.delayed += i.Delay
 	c.backoffEnd = time.Now().Add(i.Delay)
@@ -118,7 +137,6 @@ func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 
 func (c *call) gaveUp(ctx context.Context, i pacedhttp.GaveUpInfo) {
 	c.mu.Lock()
-	c.slots.end(i.Attempts)
 	reason := string(i.Reason)
 	refused := i.Reason == retrypolicy.ReasonNotRetryable && c.refusal != ""
 	if refused { // by the pacer, not by the policy

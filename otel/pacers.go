@@ -36,7 +36,6 @@ func (i *Instrumentation) ObservePacer(name string, stats func() pacer.Stats) (s
 	o := &observation{
 		pacers: &i.pacers,
 		name:   name,
-		about:  []attribute.KeyValue{keyPacerName.String(name)},
 		stats:  stats,
 	}
 	handle(i.pacers.add(o))
@@ -131,7 +130,6 @@ func (p *pacers) drop(o *observation) error {
 type observation struct {
 	pacers       *pacers
 	name         string
-	about        []attribute.KeyValue
 	stats        func() pacer.Stats
 	registration metric.Registration // nil if it failed
 	flies        atomic.Bool         // there has been a flight
@@ -141,7 +139,7 @@ type observation struct {
 func (o *observation) observe(_ context.Context, to metric.Observer) error {
 	stats := o.stats()
 	rest := max(0, time.Until(stats.PausedUntil)) // of the pause; zero, and long past, without one
-	p, about := o.pacers, metric.WithAttributeSet(attribute.NewSet(o.about...))
+	p, about := o.pacers, metric.WithAttributes(keyPacerName.String(o.name))
 	number := func(inst metric.Int64ObservableUpDownCounter, n int, about metric.ObserveOption) {
 		if inst != nil {
 			to.ObserveInt64(inst, int64(n), about)
@@ -158,7 +156,7 @@ func (o *observation) observe(_ context.Context, to metric.Observer) error {
 		if slices.ContainsFunc(stats.Limits[:i], func(e pacer.LimitStats) bool { return e.Limit == l.Limit }) {
 			continue // a provider would add it to its like
 		}
-		about := metric.WithAttributeSet(attribute.NewSet(aboutLimit(o.about, l.Limit)...))
+		about := metric.WithAttributes(aboutLimit(o.name, l.Limit)...)
 		number(p.used, l.Used, about)
 		number(p.limit, most(l.Limit), about)
 	}
@@ -168,8 +166,8 @@ func (o *observation) observe(_ context.Context, to metric.Observer) error {
 	return nil
 }
 
-func aboutLimit(name []attribute.KeyValue, l pacer.Limit) []attribute.KeyValue {
-	attrs := append(slices.Clip(name), keyLimitName.String(l.String()))
+func aboutLimit(name string, l pacer.Limit) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{keyPacerName.String(name), keyLimitName.String(l.String())}
 	if l.Unit != "" {
 		attrs = append(attrs, keyLimitUnit.String(l.Unit))
 	}

@@ -226,6 +226,11 @@ func TestEveryNameIsOnePacer(t *testing.T) {
 	want("a name again", map[string]float64{"one": 4, "two": 2})
 	one()
 	want("the former has stopped", map[string]float64{"one": 4, "two": 2})
+	errs = reported(func() { again = rec.ObservePacer("one", always(pacer.Stats{Waiting: 8})) })
+	if len(errs) != 1 {
+		t.Errorf("reported %q, want one error", errs)
+	}
+	want("a name for the third time", map[string]float64{"one": 8, "two": 2})
 	again()
 	want("the latter has stopped", map[string]float64{"two": 2})
 	two()
@@ -352,6 +357,29 @@ func (p partlyBrokenMeters) Meter(name string, opts ...metric.MeterOption) metri
 type partlyBrokenMeter struct {
 	metric.Meter
 	broken string
+}
+
+func (m partlyBrokenMeter) RegisterCallback(f metric.Callback, insts ...metric.Observable) (metric.Registration, error) {
+	return m.Meter.RegisterCallback(func(ctx context.Context, to metric.Observer) error {
+		return f(ctx, strictObserver{to})
+	}, insts...)
+}
+
+// A strictObserver panics at what cannot be observed, which the SDK only logs.
+type strictObserver struct{ metric.Observer }
+
+func (o strictObserver) ObserveInt64(inst metric.Int64Observable, n int64, opts ...metric.ObserveOption) {
+	if inst == nil {
+		panic("an instrument that could not be made was observed")
+	}
+	o.Observer.ObserveInt64(inst, n, opts...)
+}
+
+func (o strictObserver) ObserveFloat64(inst metric.Float64Observable, n float64, opts ...metric.ObserveOption) {
+	if inst == nil {
+		panic("an instrument that could not be made was observed")
+	}
+	o.Observer.ObserveFloat64(inst, n, opts...)
 }
 
 func (m partlyBrokenMeter) Int64ObservableUpDownCounter(name string, opts ...metric.Int64ObservableUpDownCounterOption) (metric.Int64ObservableUpDownCounter, error) {

@@ -72,6 +72,29 @@ func inTurn(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
+// twiceAtHalfASecond sends every request again half a second later, and waits for both.
+func twiceAtHalfASecond(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() {
+			time.Sleep(time.Second / 2)
+			if resp, err := next.RoundTrip(req); err == nil {
+				_ = resp.Body.Close()
+			}
+		})
+		return next.RoundTrip(req)
+	})
+}
+
+// slow takes a second before it sends.
+func slow(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		time.Sleep(time.Second)
+		return next.RoundTrip(req)
+	})
+}
+
 // resendCounts returns the resend counts of spans, in the order of their start; 0 is an
 // absent one.
 func resendCounts(t *testing.T, spans []sdktrace.ReadOnlySpan) []int64 {
@@ -105,6 +128,18 @@ func TestSendsAreCountedWhereTheyAreMade(t *testing.T) {
 			}
 			return next.RoundTrip(req)
 		})
+	}
+	lostOnce := func() pacedhttp.Middleware { // the first second attempt
+		lost := false
+		return func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(req *http.Request) (*http.Response, error) {
+				if a, _ := pacedhttp.AttemptFromContext(req.Context()); a.Number == 2 && !lost {
+					lost = true
+					return nil, io.ErrUnexpectedEOF
+				}
+				return next.RoundTrip(req)
+			})
+		}
 	}
 	free := pacedhttp.Pace(pacer.Burst(1000, time.Second))
 	for _, tt := range []struct {
@@ -147,6 +182,9 @@ func TestSendsAreCountedWhereTheyAreMade(t *testing.T) {
 		{"a second request above Retry", func(*recorder) []pacedhttp.Middleware {
 			return []pacedhttp.Middleware{inTurn, pacedhttp.Retry(twice())}
 		}, []int{503}, []int64{0, 1, 2, 3}, 2},
+		{"a retry that is lost above, and one of a second request", func(*recorder) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{inTurn, pacedhttp.Retry(twice()), lostOnce(), hedge}
+		}, []int{503}, []int64{0, 1, 2, 3, 4, 5}, 1},
 		{"no Retry", func(r *recorder) []pacedhttp.Middleware {
 			return []pacedhttp.Middleware{toBackup(r)}
 		}, []int{503}, []int64{0, 1}, 0},
@@ -175,31 +213,12 @@ func TestSendsAreCountedWhereTheyAreMade(t *testing.T) {
 // TestRetriesOfSeveralRetryLayersAtOnceAreAllCounted is a call that is sent again, half a
 // second later, above Retry: one of the two gives up while the other's retry is on its way.
 func TestRetriesOfSeveralRetryLayersAtOnceAreAllCounted(t *testing.T) {
-	late := func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			wg.Go(func() {
-				time.Sleep(time.Second / 2)
-				if resp, err := next.RoundTrip(req); err == nil {
-					_ = resp.Body.Close()
-				}
-			})
-			return next.RoundTrip(req)
-		})
-	}
-	slow := func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			time.Sleep(time.Second)
-			return next.RoundTrip(req)
-		})
-	}
 	for attempts, between := range map[int]string{2: "giving up", 3: "a retry"} {
 		t.Run(between, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				policy := retrypolicy.Must(retrypolicy.Config{MaxAttempts: attempts, Backoff: retrypolicy.Constant(time.Second)})
 				rec := record(t)
-				get(t, pacedhttp.New(answering(503), rec.Call, late, pacedhttp.Retry(policy), slow, rec.Attempt), "http://example.com/")
+				get(t, pacedhttp.New(answering(503), rec.Call, twiceAtHalfASecond, pacedhttp.Retry(policy), slow, rec.Attempt), "http://example.com/")
 				rec.attempts(t, 2*attempts)
 				if got, want := histogram[int64](t, rec, "pacedhttp.call.retries")[0].Sum, int64(2*attempts-2); got != want {
 					t.Errorf("%d retries, want %d", got, want)

@@ -116,7 +116,7 @@ func (s *slots) take(attempt int) slot {
 	return used
 }
 
-// end forgets the slots of an attempt that has ended.
+// end forgets the slots of attempts that have ended.
 func (s *slots) end(attempt int) {
 	s.unused = slices.DeleteFunc(s.unused, func(u slot) bool { return u.attempt == attempt })
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -66,6 +67,8 @@ func TestAttemptSpanTellsCostAndFlights(t *testing.T) {
 		{"acquirer", tokens, []pacedhttp.Waiter{acquirer{budget(3, "tokens")}}, map[string]int64{"in_flight": 1, "cost.tokens": 7}},
 		{"several pacers", tokens, []pacedhttp.Waiter{budget(0, "tokens"), free, budget(3, "points")},
 			map[string]int64{"in_flight": 1, "cost.points": 1, "cost.tokens": 7}},
+		{"cost, then flights", tokens, []pacedhttp.Waiter{budget(0, "tokens"), budget(3)}, map[string]int64{"in_flight": 1, "cost.tokens": 7}},
+		{"flights, then cost", tokens, []pacedhttp.Waiter{budget(3), budget(0, "tokens")}, map[string]int64{"in_flight": 1, "cost.tokens": 7}},
 	} {
 		for name, retry := range map[string]pacedhttp.Middleware{"": nil, ", below Retry": pacedhttp.Retry(nil)} {
 			t.Run(tt.name+name, func(t *testing.T) {
@@ -141,6 +144,12 @@ func TestCostAndFlightsBelongToTheirSend(t *testing.T) {
 		{"hedging above Retry", func(_ *recorder, pace pacedhttp.Middleware) []pacedhttp.Middleware {
 			return []pacedhttp.Middleware{hedge, pacedhttp.Retry(twice()), pace, together}
 		}, 200, []string{all, second}},
+		{"hedging of flights alone", func(*recorder, pacedhttp.Middleware) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{hedge, pacedhttp.Pace(budget(9)), together}
+		}, 200, []string{"map[in_flight:1]", "map[in_flight:2]"}},
+		{"hedging of costs alone", func(*recorder, pacedhttp.Middleware) []pacedhttp.Middleware {
+			return []pacedhttp.Middleware{hedge, pacedhttp.Pace(budget(0, "credits")), together}
+		}, 200, []string{"map[cost.credits:1]", "map[cost.credits:1]"}},
 		{"hedging without Retry", func(_ *recorder, pace pacedhttp.Middleware) []pacedhttp.Middleware {
 			return []pacedhttp.Middleware{hedge, pace, together}
 		}, 200, []string{all, second}},
@@ -191,6 +200,40 @@ func TestCostAndFlightsBelongToTheirSend(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSlotsOfSeveralRetryLayersAtOnceAreAllTold although attempts end while another of the
+// same number has its slot and is not sent yet.
+func TestSlotsOfSeveralRetryLayersAtOnceAreAllTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec, pace := record(t), pacedhttp.Pace(budget(0, "tokens"))
+		get(t, pacedhttp.New(answering(503), rec.Call, twiceAtHalfASecond, pacedhttp.Retry(steady()), pace, slow, rec.Attempt), "http://example.com/")
+		for i, s := range rec.attempts(t, 8) {
+			if got := fmt.Sprint(taken(s)); got != "map[cost.tokens:1]" {
+				t.Errorf("span %d has %s", i+1, got)
+			}
+		}
+	})
+}
+
+// TestSlotIsNotOfARequestBesideIt that no Retry layer made.
+func TestSlotIsNotOfARequestBesideIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec, pace := record(t), pacedhttp.Pace(budget(0, "tokens"))
+		backup := rec.Attempt(answering(200))
+		beside := func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(req *http.Request) (*http.Response, error) {
+				time.AfterFunc(time.Second/2, func() { getContext(t, req.Context(), backup, "http://backup.example.com/") })
+				return next.RoundTrip(req)
+			})
+		}
+		get(t, pacedhttp.New(answering(200), rec.Call, beside, pacedhttp.Retry(nil), pace, slow, rec.Attempt), "http://example.com/")
+		for i, want := range []string{"map[]", "map[cost.tokens:1]"} {
+			if got := fmt.Sprint(taken(rec.attempts(t, 2)[i])); got != want {
+				t.Errorf("span %d has %s, want %s", i+1, got, want)
+			}
+		}
+	})
 }
 
 // TestFallbackDoesNotInheritAnOuterPacersWait where an inner one refused.
