@@ -19,6 +19,7 @@ import (
 
 	"github.com/pacedhttp/pacedhttp"
 	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
 // budget is a pacer that counts costs in the given units.
@@ -202,18 +203,23 @@ func TestCostAndFlightsBelongToTheirSend(t *testing.T) {
 	}
 }
 
-// TestSlotsOfSeveralRetryLayersAtOnceAreAllTold although attempts end while another of the
-// same number has its slot and is not sent yet.
+// TestSlotsOfSeveralRetryLayersAtOnceAreAllTold although attempts end while another has its
+// slot and is not sent yet: one of the same number, or the next.
 func TestSlotsOfSeveralRetryLayersAtOnceAreAllTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rec, pace := record(t), pacedhttp.Pace(budget(0, "tokens"))
-		get(t, pacedhttp.New(answering(503), rec.Call, twiceAtHalfASecond, pacedhttp.Retry(steady()), pace, slow, rec.Attempt), "http://example.com/")
-		for i, s := range rec.attempts(t, 8) {
-			if got := fmt.Sprint(taken(s)); got != "map[cost.tokens:1]" {
-				t.Errorf("span %d has %s", i+1, got)
-			}
-		}
-	})
+	for _, backoff := range []time.Duration{time.Second, time.Second / 4} {
+		t.Run(backoff.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				policy := retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Constant(backoff)})
+				rec, pace := record(t), pacedhttp.Pace(budget(0, "tokens"))
+				get(t, pacedhttp.New(answering(503), rec.Call, twiceAtHalfASecond, pacedhttp.Retry(policy), pace, slow, rec.Attempt), "http://example.com/")
+				for i, s := range rec.attempts(t, 8) {
+					if got := fmt.Sprint(taken(s)); got != "map[cost.tokens:1]" {
+						t.Errorf("span %d has %s", i+1, got)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestSlotIsNotOfARequestBesideIt that no Retry layer made.
