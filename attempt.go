@@ -148,7 +148,11 @@ func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error)
 	}
 	if resp != nil {
 		if attemptOf(resp) == nil { // the base named a request of its own
-			resp.Request = resp.Request.WithContext(a)
+			var ctx context.Context = a
+			if slot := slotFrom(resp.Request.Context()); slot != nil {
+				ctx = slot.remembered(a)
+			}
+			resp.Request = resp.Request.WithContext(ctx)
 		}
 		a.separateAfter(resp)
 	}

@@ -18,10 +18,11 @@ import (
 // in several units are several Cost layers.
 //
 // estimate must not modify the request nor read its Body, but may read what its GetBody
-// returns. It must be safe for concurrent use. A nil estimate does nothing.
+// returns. It must be safe for concurrent use. A nil estimate does nothing,
+// nor does Cost in the unit "": every request is one start.
 func Cost(unit string, estimate func(*http.Request) int) Middleware {
 	return func(next http.RoundTripper) http.RoundTripper {
-		if estimate == nil {
+		if estimate == nil || unit == "" {
 			return next
 		}
 		return &costTransport{layer{next}, unit, estimate}
@@ -84,6 +85,7 @@ func (c *costContext) parentIfOver() (parent context.Context, over bool) {
 //
 // It returns false where nothing was settled: no Pace layer took a slot for resp, since its
 // pacer limits neither costs nor flights, say, or it comes too late, or there is no such unit.
+// A pacer above a chain that a RoundTripper of another make hides from [New] hears nothing.
 func Settle(resp *http.Response, unit string, cost int) bool {
 	if resp == nil || resp.Request == nil {
 		return false

@@ -35,13 +35,35 @@ func closeIdle(rt http.RoundTripper) {
 // ours is a RoundTripper of this package that has another below it.
 type ours interface{ below() http.RoundTripper }
 
+// oursOf returns rt if it is one. A type of another make that embeds one is not, though it
+// has its methods.
+func oursOf(rt http.RoundTripper) ours {
+	switch rt := rt.(type) {
+	case *Transport:
+		return rt
+	case *observeTransport:
+		return rt
+	case *fallbackTransport:
+		return rt
+	case *costTransport:
+		return rt
+	case *retryTransport:
+		return rt
+	case *paceTransport:
+		return rt
+	case *prepareTransport:
+		return rt
+	}
+	return nil
+}
+
 var errNothing = errors.New("pacedhttp: a RoundTripper below returned neither a response nor an error")
 
 // exchange sends req through rt and holds rt to its contract, so that every layer
 // can rely on it: a response with a body and a request, or an error. A request that its
 // caller has given up ends where it would leave this package's layers.
 func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
-	if _, inside := rt.(ours); !inside {
+	if oursOf(rt) == nil {
 		if err := givenUp(req); err != nil {
 			closeBody(req)
 			return nil, err

@@ -30,7 +30,9 @@ type Waiter interface {
 // An Acquirer is a [Waiter] that hears what became of each request, by the slot that it
 // grants: *pacer.Pacer is one. A *pacer.Pacer is asked for no slot where it has no use for
 // one. A type that embeds a Waiter hides its Acquire: through struct{ pacedhttp.Waiter } a
-// pacer that bounds flights refuses everything, and [Settle] settles nothing.
+// pacer that bounds flights refuses everything, and [Settle] settles nothing. A type that
+// embeds a *pacer.Pacer has its Acquire too, so what such a type adds to Wait it must add to
+// Acquire.
 type Acquirer interface {
 	Acquire(ctx context.Context) (*pacer.Slot, error)
 }
@@ -141,7 +143,7 @@ func (t paceTransport) middleware(next http.RoundTripper) http.RoundTripper {
 	t.inner = pacesBelow(below)
 	for _, l := range below {
 		if retry, ok := l.(*retryTransport); ok {
-			retry.paced = true
+			retry.paced.Store(true)
 		}
 	}
 	return &t
@@ -277,7 +279,7 @@ func bound(ctx context.Context, a *attempt) (context.Context, retrypolicy.Reason
 // says why: ctx has ended, which wins over one that comes at that moment, or w refused. How
 // long a refusal took is measured only if somebody observes it.
 func admit(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter, observed bool) (start pacer.Admission, reason retrypolicy.Reason, err error) {
-	p, measures := w.(admitter)
+	p, measures := w.(*pacer.Pacer) // not what embeds one: it may have an Acquire of its own
 	var began time.Duration
 	if observed || !measures {
 		began = uptime()
@@ -312,14 +314,6 @@ func admit(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter, o
 		return start, tooLate, &PaceError{err}
 	}
 }
-
-// An admitter knows whether it needs to hear what becomes of a request, and tells when its
-// caller came and how long it waited: to read the clock costs as much as a free slot.
-type admitter interface {
-	Admit(context.Context) (pacer.Admission, error)
-}
-
-var _ admitter = (*pacer.Pacer)(nil)
 
 // judge asks the policy of the Retry layer above, or the default where there is none. An
 // attempt that timed out has failed with that, whatever the base calls it.

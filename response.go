@@ -117,16 +117,19 @@ func drain(resp *http.Response) drained {
 }
 
 // whenRead returns a body that calls f after any error of Read and after Close, so perhaps
-// twice. The body of a 101 response stays an io.Writer.
+// twice. The body of a 101 response stays an io.Writer, and the end of what it brings is no
+// end of it.
 func whenRead(body io.ReadCloser, f func()) io.ReadCloser {
-	r := &watchedBody{body, f}
+	r := &watchedBody{ReadCloser: body, read: f}
 	switch conn := body.(type) {
 	case halfCloser:
+		r.writable = true
 		return struct {
 			*watchedBody
 			halfCloser
 		}{r, conn}
 	case io.Writer:
+		r.writable = true
 		return struct {
 			*watchedBody
 			io.Writer
@@ -144,7 +147,8 @@ type halfCloser interface {
 
 type watchedBody struct {
 	io.ReadCloser
-	read func()
+	read     func()
+	writable bool // so the end of what comes is not its end
 }
 
 // Unwatched returns the body itself: [retrypolicy.Attempt.Peek] reads ahead of it once, however
@@ -153,14 +157,13 @@ func (b *watchedBody) Unwatched() io.ReadCloser { return b.ReadCloser }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err != nil && !(b.writable && err == io.EOF) {
 		b.read()
 	}
 	return n, err
 }
 
 func (b *watchedBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.read()
-	return err
+	defer b.read()
+	return b.ReadCloser.Close()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/internal/handshake"
@@ -55,7 +56,7 @@ type retryTransport struct {
 	layer
 	policy *retrypolicy.Policy
 	paces  []*paceTransport // of its attempts; the last of them says when one starts
-	paced  bool             // there is a Pace layer above, too
+	paced  atomic.Bool      // there is a Pace layer above, too
 }
 
 // hasRetry reports whether a Retry layer is among layers.

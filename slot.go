@@ -2,7 +2,6 @@ package pacedhttp
 
 import (
 	"context"
-	"math"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -21,8 +20,9 @@ type slotContext struct {
 	layer *paceTransport
 	outer *slotContext // of a Pace layer above in the same chain; nil if there is none
 
-	sent atomic.Bool // the request has left this package's layers
-	over atomic.Bool // so has all that came back
+	sent     atomic.Bool // the request has left this package's layers
+	answered atomic.Bool
+	over     atomic.Bool // all of the answer is here, or will never be
 }
 
 type slotKey struct{}
@@ -37,8 +37,8 @@ func slotFrom(ctx context.Context) *slotContext {
 // request's only if its layer is above t: another chain that was given a request's context, to
 // fetch a token, say, has slots of its own, and so has the next page of what it brought.
 func newSlotContext(ctx context.Context, slot *pacer.Slot, t *paceTransport) *slotContext {
-	s := &slotContext{Context: ctx, slot: slot, layer: t}
-	if outer := slotFrom(ctx); outer != nil && slices.Contains(outer.layer.inner, t) {
+	s := &slotContext{Context: withoutEarlier(ctx), slot: slot, layer: t}
+	if outer := slotFrom(ctx); outer != nil && !outer.answered.Load() && slices.Contains(outer.layer.inner, t) {
 		s.outer = outer
 	}
 	return s
@@ -46,7 +46,7 @@ func newSlotContext(ctx context.Context, slot *pacer.Slot, t *paceTransport) *sl
 
 // leaves notes that req is about to leave this package's layers.
 func leaves(req *http.Request) {
-	if a, direct := req.Context().(*attempt); direct && !a.retry.paced {
+	if a, direct := req.Context().(*attempt); direct && !a.retry.paced.Load() {
 		return
 	}
 	for s := slotFrom(req.Context()); s != nil; s = s.outer {
@@ -57,20 +57,36 @@ func leaves(req *http.Request) {
 // heard tells the slot what the layers below brought to a, if it is an attempt's, and when it
 // will be over: with the body of the response.
 func (s *slotContext) heard(resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) {
+	s.answered.Store(true)
 	if outcome, known := report(resp, err, v, a); known && s.sent.Load() {
 		s.slot.Report(outcome)
 	}
 	if v == retrypolicy.Unprocessed {
 		s.slot.Refund()
 	}
-	if err != nil || resp.Body == http.NoBody {
+	if err != nil || bodiless(resp) {
 		s.end()
-		return
+		if err != nil {
+			return
+		}
+	} else {
+		resp.Body = whenRead(resp.Body, s.end)
 	}
-	resp.Body = whenRead(resp.Body, s.end)
 	if !s.isOf(resp.Request.Context()) { // the base named a request of its own
 		resp.Request = resp.Request.WithContext(s)
 	}
+}
+
+// bodiless reports whether nothing follows the headers (RFC 9110 §6.4.1). Over HTTP/2 there
+// is a Body nevertheless.
+func bodiless(resp *http.Response) bool {
+	switch {
+	case resp.Body == http.NoBody, resp.Request.Method == http.MethodHead:
+		return true
+	case resp.StatusCode == http.StatusNoContent, resp.StatusCode == http.StatusNotModified:
+		return resp.ContentLength <= 0
+	}
+	return false
 }
 
 // isOf reports whether s is among the slots of a request with this context.
@@ -96,6 +112,14 @@ func report(resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) (
 	}
 }
 
+// remembered returns ctx with the slots of a request that was sent in another context.
+func (s *slotContext) remembered(ctx context.Context) context.Context {
+	memory := &slotContext{Context: ctx, slot: s.slot, layer: s.layer, outer: s.outer}
+	memory.answered.Store(true)
+	memory.over.Store(true)
+	return memory
+}
+
 // end gives the slot back: all of it where nothing was sent.
 func (s *slotContext) end() {
 	s.over.Store(true)
@@ -107,18 +131,14 @@ func (s *slotContext) end() {
 }
 
 // delayOf returns for how long the server wants not to be called, by the policy that judges
-// the attempt's responses, at most a day; zero means that it did not say. That one call must
-// not be retried says nothing of others.
+// the attempt's responses, at most a day; zero means that it did not say.
 func delayOf(resp *http.Response, a *attempt) time.Duration {
 	policy := retrypolicy.Default()
 	if a != nil && a.asked != nil {
 		policy = a.policy
 	}
 	d, _ := policy.RetryAfter(resp, time.Now())
-	if d == math.MaxInt64 {
-		return 0
-	}
-	return min(d, waiter.LongestPause)
+	return waiter.Pause(d)
 }
 
 // Value implements context.Context.

@@ -143,17 +143,13 @@ func (t *Transport) below() http.RoundTripper { return t.chain }
 // ours does.
 func layersOf(rt http.RoundTripper) []ours {
 	var layers []ours
-	for {
-		switch l := rt.(type) {
-		case *Transport:
-			return append(layers, l.layers...)
-		case *observeTransport, *fallbackTransport, *retryTransport, *paceTransport, *prepareTransport, *costTransport:
-			layers = append(layers, l.(ours))
-			rt = l.(ours).below()
-		default:
-			return layers
+	for l := oursOf(rt); l != nil; l = oursOf(l.below()) {
+		if chain, ok := l.(*Transport); ok {
+			return append(layers, chain.layers...)
 		}
+		layers = append(layers, l)
 	}
+	return layers
 }
 
 // join prepends to lower those layers of upper that are above the first of lower.

@@ -31,7 +31,7 @@ type acquirer interface {
 // has none.
 type pacing struct {
 	waiter Waiter
-	place  context.Context // the caller's, with the call's place in the queue
+	again  context.Context // the caller's, with the call's place in the queue: that of retries
 	slot   *pacer.Slot     // of the current attempt, if waiter gives slots
 }
 
@@ -42,7 +42,7 @@ func pacingOf(ctx context.Context, w Waiter, began time.Time) pacing {
 	if _, placed := pacer.ArrivalFromContext(ctx); !placed {
 		ctx = pacer.WithArrival(ctx, began)
 	}
-	return pacing{waiter: w, place: ctx}
+	return pacing{waiter: w, again: ctx}
 }
 
 var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")
@@ -55,12 +55,15 @@ func (p *pacing) acquire(ctx context.Context, attempts int, last error, startBy 
 	if p.waiter == nil {
 		return nil
 	}
-	limited, tooLate := p.place, ReasonDeadline
+	limited, tooLate := ctx, ReasonDeadline
+	if attempts > 0 {
+		limited = p.again
+	}
 	if !startBy.IsZero() {
 		startBy = startBy.Add(1) // a start at that moment is not later
 		if deadline, ok := ctx.Deadline(); !ok || startBy.Before(deadline) {
 			var cancel context.CancelFunc
-			limited, cancel = context.WithDeadlineCause(p.place, startBy, errMaxElapsed)
+			limited, cancel = context.WithDeadlineCause(limited, startBy, errMaxElapsed)
 			defer cancel()
 			tooLate = ReasonMaxElapsed
 		}
@@ -110,13 +113,10 @@ func (p *pacing) report(ctx context.Context, v Verdict, err error) {
 	if !known {
 		return
 	}
-	switch w := p.waiter.(type) {
-	case acquirer:
+	if p.slot != nil {
 		p.slot.Report(o)
-	case interface{ PauseUntil(time.Time) }:
-		if o.Throttled && o.Delay > 0 {
-			w.PauseUntil(time.Now().Add(o.Delay))
-		}
+	} else if w, ok := p.waiter.(interface{ PauseUntil(time.Time) }); ok && o.Throttled && o.Delay > 0 {
+		w.PauseUntil(time.Now().Add(o.Delay))
 	}
 }
 
@@ -128,7 +128,7 @@ func outcome(ctx context.Context, v Verdict, err error) (o pacer.Outcome, known 
 	case err == nil:
 		return pacer.Outcome{}, true
 	case v == Throttled:
-		return pacer.Outcome{Throttled: true, Delay: min(namedDelay(err), waiter.LongestPause)}, true
+		return pacer.Outcome{Throttled: true, Delay: waiter.Pause(namedDelay(err))}, true
 	case v == Accept, ctx.Err() != nil:
 		return pacer.Outcome{}, false
 	default:

@@ -152,7 +152,7 @@ func TestWhatAPacerIsToldOfAnAttempt(t *testing.T) {
 		{canceled, Unprocessed, errBoom, none, false},
 		{t.Context(), Throttled, errBoom, pacer.Outcome{Throttled: true}, true},
 		{canceled, Throttled, asks(time.Second), pacer.Outcome{Throttled: true, Delay: time.Second}, true},
-		{t.Context(), Throttled, asks(math.MaxInt64), pacer.Outcome{Throttled: true, Delay: 24 * time.Hour}, true},
+		{t.Context(), Throttled, asks(math.MaxInt64 - 1), pacer.Outcome{Throttled: true, Delay: 24 * time.Hour}, true},
 	} {
 		got, known := outcome(c.ctx, c.verdict, c.err)
 		if fmt.Sprint(got) != fmt.Sprint(c.want) || known != c.known {

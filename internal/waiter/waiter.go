@@ -5,12 +5,23 @@ package waiter
 import (
 	"context"
 	"errors"
+	"math"
 	"reflect"
 	"time"
 )
 
-// LongestPause keeps one absurd delay from stopping a program for good.
-const LongestPause = 24 * time.Hour
+// longestPause keeps one absurd delay from stopping a program for good.
+const longestPause = 24 * time.Hour
+
+// Pause returns for how long a pacer is to pause where one call was asked to wait for d, at
+// most a day. That a call must not be retried, which the longest Duration says, says nothing
+// of others.
+func Pause(d time.Duration) time.Duration {
+	if d == math.MaxInt64 {
+		return 0
+	}
+	return min(d, longestPause)
+}
 
 // near is how far off a deadline may be that a Waiter without a word for it refuses for.
 const near = time.Minute
