@@ -9,12 +9,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp"
 	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
+
+type bigKey struct{}
 
 // Settle of a response that was set aside and came back, and of one a Fallback answers with.
 func TestSettleOfARestoredResponse(t *testing.T) {
@@ -132,7 +135,7 @@ func TestADeliveredResponseKeepsNoOtherSlots(t *testing.T) {
 			if i == 0 {
 				runtime.AddCleanup(big, func(chan bool) { gone <- true }, gone)
 			}
-			req = req.WithContext(context.WithValue(req.Context(), 1, big))
+			req = req.WithContext(context.WithValue(req.Context(), bigKey{}, big))
 		}
 		resp, err := rt.RoundTrip(req)
 		if err != nil {
@@ -156,26 +159,28 @@ func TestADeliveredResponseKeepsNoOtherSlots(t *testing.T) {
 
 // Request.Cancel and http.Client.Timeout end the wait for a flight.
 func TestClientTimeoutEndsTheWaitForAFlight(t *testing.T) {
-	p := flights(1)
-	held, err := p.TryAcquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer held.Done()
-	base := newScript()
-	client := pacedhttp.WrapClient(&http.Client{Transport: base, Timeout: 50 * time.Millisecond}, pacedhttp.Retry(nil), pacedhttp.Pace(p))
-	_, err = client.Get("http://api.test/")
-	if !errors.Is(err, context.DeadlineExceeded) || base.calls() != 0 {
-		t.Errorf("%v, %d sent", err, base.calls())
-	}
-	cancel := make(chan struct{})
-	req := newRequest(t, "GET", nil)
-	req.Cancel = cancel
-	time.AfterFunc(20*time.Millisecond, func() { close(cancel) })
-	if _, _, err := send(t, client.Transport, req); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	if stats := p.Stats(); stats.InFlight != 1 || stats.Waiting != 0 || stats.Granted != 1 {
-		t.Errorf("%+v", stats)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		p := flights(1)
+		held, err := p.TryAcquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Done()
+		base := newScript()
+		client := pacedhttp.WrapClient(&http.Client{Transport: base, Timeout: 50 * time.Millisecond}, pacedhttp.Retry(nil), pacedhttp.Pace(p))
+		_, err = client.Get("http://api.test/")
+		if !errors.Is(err, context.DeadlineExceeded) || base.calls() != 0 {
+			t.Errorf("%v, %d sent", err, base.calls())
+		}
+		cancel := make(chan struct{})
+		req := newRequest(t, "GET", nil)
+		req.Cancel = cancel //lint:ignore SA1019 old clients set it
+		time.AfterFunc(20*time.Millisecond, func() { close(cancel) })
+		if _, _, err := send(t, client.Transport, req); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if stats := p.Stats(); stats.InFlight != 1 || stats.Waiting != 0 || stats.Granted != 1 {
+			t.Errorf("%+v", stats)
+		}
+	})
 }

@@ -127,13 +127,6 @@ func (l loggedPacer) Acquire(ctx context.Context) (*pacer.Slot, error) {
 	return l.Pacer.Acquire(ctx)
 }
 
-type tallied struct {
-	*pacer.Pacer
-	no error
-}
-
-func (w tallied) Wait(context.Context) error { return w.no }
-
 func TestAnAcquireAddedToAPacerIsCalled(t *testing.T) {
 	acquired := 0
 	send(t, pacedhttp.New(newScript(), pacedhttp.Pace(loggedPacer{flights(1), &acquired})), newRequest(t, "GET", nil))

@@ -73,21 +73,6 @@ func TestMaxWaitingHoldsForFirstAttempts(t *testing.T) {
 	})
 }
 
-// counted adds something to Wait, as a program does that wants to count or log.
-type counted struct {
-	*pacer.Pacer
-	waits *int
-	no    error
-}
-
-func (c counted) Wait(ctx context.Context) error {
-	*c.waits++
-	if c.no != nil {
-		return c.no
-	}
-	return c.Pacer.Wait(ctx)
-}
-
 // noSlot is an Acquirer that has no use for slots, but can pause.
 type noSlot struct{ pausable }
 
