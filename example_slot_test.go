@@ -35,7 +35,7 @@ func ExampleCost() {
 		fmt.Println(err)
 		return
 	}
-	quota := pacer.Must(pacer.Config{Limits: limits})
+	quota := pacer.Must(pacer.Config{Limits: limits, MaxInFlight: 8})
 	estimate := func(req *http.Request) int { return int(req.ContentLength)/4 + 4000 } // the prompt, and max_tokens
 	client := pacedhttp.New(nil,
 		pacedhttp.Cost("tokens", estimate),
@@ -44,7 +44,12 @@ func ExampleCost() {
 	).Client()
 
 	ask := func(prompt string) (string, error) {
-		resp, err := client.Post(server.URL, "text/plain", strings.NewReader(prompt))
+		req, err := http.NewRequest("POST", server.URL, strings.NewReader(prompt))
+		if err != nil {
+			return "", err
+		}
+		req.Header.Set("Idempotency-Key", prompt) // so that it is retried though it may have been processed
+		resp, err := client.Do(req)
 		if err != nil {
 			return "", err
 		}

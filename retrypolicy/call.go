@@ -28,7 +28,8 @@ type Call[T any] struct {
 	// caller's context has ended of no failure but Throttled. Where the server acted on nothing, which is
 	// [Unprocessed], the slot gives its costs back, but not its start. Then the slot is
 	// Done, before OnRetry is called or anything waited for; so it is after a panic. Who
-	// learns from an answer what it cost takes the slot in fn, to settle it.
+	// learns from an answer what it cost leaves Pacer nil and takes the slot in fn, by
+	// [pacer.Pacer.Acquire], to settle it.
 	//
 	// A Pacer without Acquire, but with PauseUntil(time.Time), is told of delays by that.
 	//
