@@ -51,7 +51,7 @@ type Pacer struct {
 // error matching ctx.Err() and context.Cause(ctx) when ctx is done, which wins over a
 // slot that is free or due.
 func (p *Pacer) Wait(ctx context.Context) error {
-	_, _, err := p.wait(ctx, nil)
+	_, err := p.wait(ctx, nil, false)
 	return err
 }
 
@@ -59,7 +59,7 @@ func (p *Pacer) Wait(ctx context.Context) error {
 // start's slot, or nil and the error.
 func (p *Pacer) Acquire(ctx context.Context) (*Slot, error) {
 	s := new(Slot)
-	if _, _, err := p.wait(ctx, s); err != nil {
+	if _, err := p.wait(ctx, s, true); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -77,15 +77,11 @@ type Admission struct {
 // counted. Elsewhere it is [Pacer.Wait], which costs less; Wait and [Pacer.PauseUntil] say all
 // there is to say then.
 func (p *Pacer) Admit(ctx context.Context) (Admission, error) {
-	var s *Slot
-	if p.flights.max > 0 || len(p.units) > 1 {
-		s = new(Slot)
-	}
-	came, started, err := p.wait(ctx, s)
+	start, err := p.wait(ctx, nil, true)
 	if err != nil {
 		return Admission{}, err
 	}
-	return Admission{s, p.clock.Time(came), started - came}, nil
+	return Admission{start.slot, start.pacer.clock.Time(start.came), start.at - start.came}, nil
 }
 
 // TryAcquire returns a slot if the caller may start now. It never waits, and never

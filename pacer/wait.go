@@ -7,32 +7,37 @@ import (
 	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
 )
 
-// wait sees a caller to its start. s is nil for one that needs no slot. It returns when the
-// caller came and when it started, on p's clock.
-func (p *Pacer) wait(ctx context.Context, s *Slot) (came, started time.Duration, err error) {
+// A start is one that was granted.
+type start struct {
+	pacer    *Pacer        // that granted it
+	slot     *Slot         // nil where the pacer has no use for one
+	came, at time.Duration // when the caller came and when it started, on the pacer's clock
+}
+
+// wait sees a caller to its start. s is nil for one that needs no slot; heard says whether
+// the caller will be heard of again, so that it gets a slot where the pacer has a use for one.
+func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 	needed := s
-	if len(p.units) > 1 {
-		if s == nil {
-			s = new(Slot)
-		}
-		p.estimate(ctx, s)
+	if s == nil && (len(p.units) > 1 || heard && p.flights.max > 0) {
+		s = new(Slot)
 	}
+	p.estimate(ctx, s)
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
-		next := next()
-		came, started, err := next.wait(ctx, needed)
-		ahead := next.clock.Since(p.clock)
-		return came + ahead, started + ahead, err
+		if needed != nil {
+			*needed = Slot{} // the costs are by p's units, which need not be those of the next
+		}
+		return next().wait(ctx, needed, heard)
 	}
-	if needed == nil && p.flights.max > 0 {
+	if !heard && p.flights.max > 0 {
 		p.mu.Unlock()
-		return 0, 0, errHolds
+		return start{}, errHolds
 	}
 	if ctx.Err() != nil || p.sleeper == nil || len(p.schedule.rules) > 0 { // unfit costs more than a free slot should
 		if err := p.unfit(ctx, s); err != nil {
 			p.mu.Unlock()
-			return 0, 0, err
+			return start{}, err
 		}
 	}
 	// Read under the lock: a reading from before the wait for it would be stale
@@ -40,31 +45,30 @@ func (p *Pacer) wait(ctx context.Context, s *Slot) (came, started time.Duration,
 	now := p.clock.Now()
 	if p.queue.len == 0 && p.ask(s, now).Now(now) {
 		p.mu.Unlock()
-		return now, now, nil
+		return start{p, s, now, now}, nil
 	}
 	w, err := p.enqueue(ctx, s, now)
 	p.mu.Unlock()
 	if err != nil {
-		return 0, 0, err
+		return start{}, err
 	}
-	started, err = p.await(ctx, w)
-	return w.joined, started, err
+	return p.await(ctx, w)
 }
 
 // await sees w through the queue: it waits for its turn, then keeps time for the
 // slot, then takes it.
-func (p *Pacer) await(ctx context.Context, w *waiter) (started time.Duration, err error) {
+func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 	for {
 		p.mu.Lock()
 		if w.refused != nil {
 			p.mu.Unlock()
-			return 0, w.refused
+			return start{}, w.refused
 		}
 		if ctx.Err() != nil {
 			p.leave(w)
 			p.canceled++
 			p.mu.Unlock()
-			return 0, canceled(ctx)
+			return start{}, canceled(ctx)
 		}
 		now := p.clock.Now()
 		var answer gate.Answer
@@ -76,7 +80,7 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (started time.Duration, er
 				}
 				p.leave(w)
 				p.mu.Unlock()
-				return now, nil
+				return start{p, w.slot, w.joined, now}, nil
 			}
 			soonest := answer.At
 			if answer.Again {
@@ -86,7 +90,7 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (started time.Duration, er
 				err := p.refuse(kind, soonest-now)
 				p.leave(w)
 				p.mu.Unlock()
-				return 0, err
+				return start{}, err
 			}
 		}
 		head := p.queue.head == w
@@ -94,7 +98,7 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (started time.Duration, er
 			err := p.refuse(ErrMaxWait, p.predict(w, now)-now)
 			p.leave(w)
 			p.mu.Unlock()
-			return 0, err
+			return start{}, err
 		}
 		p.mu.Unlock()
 		if head && answer.At != forever {

@@ -44,9 +44,6 @@ func (c Clock) Now() time.Duration { return time.Since(c.epoch) }
 // Time returns the moment at which the Clock reads now.
 func (c Clock) Time(now time.Duration) time.Time { return c.epoch.Add(now) }
 
-// Since returns what earlier reads when the Clock reads zero.
-func (c Clock) Since(earlier Clock) time.Duration { return c.epoch.Sub(earlier.epoch) }
-
 // A Sleeper waits until a [Clock] reads a given time, and learns how late this
 // machine wakes a sleeper. It is safe for concurrent use.
 type Sleeper struct {
