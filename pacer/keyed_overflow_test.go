@@ -333,3 +333,21 @@ func TestStrictWindowOfEveryKeyThatLeavesTheOverflow(t *testing.T) {
 		})
 	}
 }
+
+// A call that was canceled after its start has ended as well.
+func TestCanceledSlotsDoNotKeepAKeyInTheOverflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer { return pacer.Burst(9, time.Minute) })
+		start(t, k.Get("a"))
+		overflow := k.Get("b")
+		canceled := slotOf(t, overflow, t.Context())
+		start(t, k.Get("c"))
+		canceled.Cancel()
+		time.Sleep(30 * time.Second)
+		start(t, k.Get("b")) // so that the overflow is not idle
+		time.Sleep(30 * time.Second)
+		if k.Get("b") == overflow {
+			t.Error("b has no pacer of its own though all its calls have ended")
+		}
+	})
+}

@@ -29,6 +29,7 @@ type Pacer struct {
 	ahead    []int         // lent to queue.ahead
 	freed    time.Duration // when something was last given back
 	granted  uint64
+	revoked  uint64 // of granted: slots that were canceled
 	rejected uint64
 	canceled uint64
 	late     uint64

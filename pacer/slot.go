@@ -148,7 +148,7 @@ func (s *Slot) end(canceled bool) {
 	}
 	now := p.clock.Now()
 	if canceled {
-		p.granted--
+		p.revoked++
 		for u, cost := range s.costs {
 			s.giveBack(u, cost, now)
 		}

@@ -59,7 +59,7 @@ func (p *Pacer) Stats() Stats {
 	wall, now := time.Now(), p.clock.Now()
 	when := func(at time.Duration) time.Time { return wall.Add(max(now, at) - now) }
 	stats := Stats{
-		Granted:  p.granted,
+		Granted:  p.granted - p.revoked,
 		Rejected: p.rejected,
 		Canceled: p.canceled,
 		Waiting:  p.queue.len,
