@@ -40,9 +40,10 @@ type KeyedConfig struct {
 // that is as long as if every forgotten start had been its own.
 //
 // Only a key whose callers may be waiting in the overflow's queue, or are between
-// their Get and their Wait, stays there: they and those on a pacer of its own could
-// not know of each other. It moves as soon as as many calls have ended there as Get
-// sent, at the latest when the overflow is idle; so let one call follow each Get. Keys
+// their Get and their Wait, or have a slot in flight there, stays: they and those on a
+// pacer of its own could not know of each other. It moves as soon as as many calls have
+// ended there as Get sent and nothing is in flight, at the latest when the overflow is
+// idle; so let one call follow each Get. Keys
 // that were not sent there in the meantime need not wait for that: the overflow
 // gets no new keys and comes to an end. Of the keys sent there a Keyed remembers ten
 // times MaxKeys; beyond, every other key counts as one of them.
@@ -157,13 +158,13 @@ func (k *Keyed) forgetIdle() {
 	}
 }
 
-// ended returns how many calls of Wait and Allow have ended, and whether no other can
-// be under way if sent were to come.
+// ended returns how many calls have ended, and whether no other can be under way or in
+// flight if sent were to come.
 func (p *Pacer) ended(sent uint64) (calls uint64, vacant bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	calls = p.granted + p.rejected + p.canceled
-	return calls, p.queue.len == 0 && calls >= sent || p.busyFor() == 0
+	return calls, p.queue.len == 0 && p.flights.len == 0 && calls >= sent || p.busyFor() == 0
 }
 
 // forget makes an idle pacer send its callers to successor from now on. If the

@@ -351,3 +351,23 @@ func TestCanceledSlotsDoNotKeepAKeyInTheOverflow(t *testing.T) {
 		}
 	})
 }
+
+// A key's flights are bounded wherever they began, so it stays where they are counted.
+func TestKeyedKeepsAKeyInTheOverflowWhileAnythingIsInFlightThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer { return inFlight(t, 1) })
+		a := slotOf(t, k.Get("a"), t.Context())
+		overflow := k.Get("b")
+		b := slotOf(t, overflow, t.Context())
+		a.Done()
+		time.Sleep(time.Hour)
+		if k.Get("b") != overflow {
+			t.Fatal("b has a pacer of its own while it has a flight in the overflow")
+		}
+		wantNotNow(t, overflow, t.Context(), time.Millisecond)
+		b.Done()
+		if k.Get("b") == overflow {
+			t.Error("b has no pacer of its own though nothing is in flight")
+		}
+	})
+}
