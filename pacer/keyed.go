@@ -203,7 +203,7 @@ func (p *Pacer) takeOver(other *Pacer) {
 		starts = append(starts, all.at(i)-now)
 	}
 	complete := first > 0 || other.schedule.calls > 0 && !other.schedule.forgot
-	newest, resumes := other.schedule.last, other.schedule.resumes
+	newest, debt, resumes := other.schedule.last, other.schedule.debt(), other.schedule.resumes
 	other.mu.Unlock()
 
 	p.mu.Lock()
@@ -213,7 +213,7 @@ func (p *Pacer) takeOver(other *Pacer) {
 		starts[i] += ownNow
 	}
 	if newest != longAgo {
-		p.schedule.takeOver(starts, complete, newest-now+ownNow)
+		p.schedule.takeOver(starts, complete, newest-now+ownNow, debt)
 	}
 	if resumes > now {
 		p.schedule.Pause(add(ownNow, resumes-now))

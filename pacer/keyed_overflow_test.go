@@ -371,3 +371,38 @@ func TestKeyedKeepsAKeyInTheOverflowWhileAnythingIsInFlightThere(t *testing.T) {
 		}
 	})
 }
+
+// What was settled to more after the last start counts from then, on a key's own pacer too.
+func TestKeyedTakesOverWhatWasSettledInTheOverflow(t *testing.T) {
+	for _, tc := range []struct {
+		limit pacer.Limit
+		next  time.Duration
+	}{
+		{tokenLimit(100), 110 * time.Second},
+		{pacer.Limit{Cost: 100, Unit: tokens, Period: time.Minute, Bucket: 100}, 224 * time.Second}, // when 290 have flowed back
+	} {
+		t.Run(tc.limit.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k, _ := newKeyed(t, 1, func(key string) *pacer.Pacer {
+					if key == "a" {
+						return onePerSecond(key)
+					}
+					return pacerOf(t, tc.limit)
+				})
+				start(t, k.Get("a"))
+				began, overflow := time.Now(), k.Get("b")
+				b := slotOf(t, overflow, costing(t, 10))
+				time.Sleep(50 * time.Second)
+				b.Settle(tokens, 300)
+				own := k.Get("b")
+				if own == overflow {
+					t.Fatal("b has no pacer of its own though a is idle")
+				}
+				wantNotNow(t, own, costing(t, 100), time.Until(began.Add(tc.next)))
+				wantNotNow(t, overflow, costing(t, 100), time.Until(began.Add(tc.next)))
+				time.Sleep(time.Until(began.Add(tc.next)))
+				slotOf(t, own, costing(t, 100))
+			})
+		})
+	}
+}

@@ -17,7 +17,7 @@ type schedule struct {
 	rules   []rule
 	plan    plan
 	resumes time.Duration // no start before: the end of the pause
-	last    time.Duration // the newest start, or longAgo
+	last    time.Duration // the newest start, or what one was settled to; or longAgo
 }
 
 // A rule is a limit on what starts cost in one unit, among them buckets of starts, where
@@ -110,15 +110,26 @@ func (s *schedule) start(now time.Duration, costs []int) {
 	s.plan.started(now)
 }
 
-// takeOver records starts, oldest first, that another schedule allowed, the newest of them
-// at a time. What they cost is not known to the rules, which pause as if each could have
-// been any.
-func (s *schedule) takeOver(starts []time.Duration, complete bool, newest time.Duration) {
+// takeOver records starts, oldest first, that another schedule allowed, the newest of them,
+// or of what they were settled to, at a time. What they cost is not known to the rules, which
+// pause as if each could have been any, and for so much longer as the other is in debt.
+func (s *schedule) takeOver(starts []time.Duration, complete bool, newest, debt time.Duration) {
 	for _, r := range s.rules {
-		s.Pause(add(newest, r.memory()))
+		s.Pause(add(add(newest, r.memory()), debt))
 	}
 	s.Pause(s.windows.takeOver(starts, complete, newest))
 	s.last = max(s.last, newest)
+}
+
+// debt returns for how long starts are held back by what they were settled to beyond all that
+// a bucket holds.
+func (s *schedule) debt() (debt time.Duration) {
+	for _, r := range s.rules {
+		if paid, full := r.busyUntil(), add(s.last, r.memory()); paid > full {
+			debt = max(debt, paid-full)
+		}
+	}
+	return debt
 }
 
 // Charge implements [gate.Gate].
@@ -131,6 +142,7 @@ func (s *schedule) Charge(now time.Duration, unit, cost int) {
 			r.charge(now, cost)
 		}
 	}
+	s.last = now
 	s.plan.clear()
 }
 
