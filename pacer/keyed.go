@@ -3,6 +3,7 @@ package pacer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,8 +16,9 @@ const (
 // KeyedConfig says how a [Keyed] makes its pacers.
 type KeyedConfig struct {
 	// New makes the pacer for a key: one per host, per tenant, per token. It is
-	// called once per new key, and again only for a key that was forgotten. It
-	// must not call the Keyed. If it returns nil, that key's callers are refused.
+	// called once per new key, and again only for a key that was forgotten; then its
+	// answer may be another, with other limits. It must not call the Keyed, nor a slot of
+	// its pacers. If it returns nil, that key's callers are refused.
 	New func(key string) *Pacer
 
 	// MaxKeys is how many keys have a pacer of their own at once; 0 means 10,000.
@@ -30,7 +32,7 @@ type KeyedConfig struct {
 // It forgets pacers to make room for new keys, but only idle ones: nobody waits,
 // nothing is in flight, no pause is pending, and no start counts in any limit any more. So
 // forgetting never admits a start that remembering would have refused. Whoever
-// still holds a forgotten pacer is served by the key's current one.
+// still holds a forgotten pacer is served by the key's current one, and by its limits.
 //
 // While MaxKeys pacers are busy, further keys share one overflow pacer, made for the
 // key "". As soon as there is room again, a key gets a pacer of its own, which takes
@@ -47,6 +49,11 @@ type KeyedConfig struct {
 // that were not sent there in the meantime need not wait for that: the overflow
 // gets no new keys and comes to an end. Of the keys sent there a Keyed remembers ten
 // times MaxKeys; beyond, every other key counts as one of them.
+//
+// What a slot hears late follows its key. Where the pacer that granted it is forgotten,
+// settling to more and a report of throttling go to the key's current one; where it is the
+// overflow, they go to all pacers as well that have taken its start over. What is given
+// back makes room on the pacer that granted the slot and on no other.
 type Keyed struct {
 	newPacer func(key string) *Pacer
 	maxKeys  int
@@ -56,7 +63,14 @@ type Keyed struct {
 	overflow *Pacer
 	sharing  map[string]struct{} // keys sent to the overflow since it was vacant
 	sent     uint64              // calls that the overflow has had if all came that were sent
+	heirs    []heir              // keys whose pacers have taken over the overflow's starts, oldest first
 	allBusy  time.Time           // until then no pacer can have become idle
+}
+
+// An heir is a key whose pacer has taken over the overflow's starts.
+type heir struct {
+	key string
+	at  time.Duration // on the overflow's clock
 }
 
 // NewKeyed returns an empty Keyed. The error names every invalid field, its value
@@ -81,7 +95,10 @@ func NewKeyed(cfg KeyedConfig) (*Keyed, error) {
 
 // Get returns the pacer for key, making it if need be; it is never nil. Call it
 // for each start: a pacer that is kept may be the overflow one.
-func (k *Keyed) Get(key string) *Pacer {
+func (k *Keyed) Get(key string) *Pacer { return k.get(key, 1) }
+
+// get is Get for so many calls.
+func (k *Keyed) get(key string, calls uint64) *Pacer {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if p, ok := k.pacers[key]; ok {
@@ -91,18 +108,18 @@ func (k *Keyed) Get(key string) *Pacer {
 		k.forgetIdle()
 	}
 	if k.overflow != nil {
-		if calls, vacant := k.overflow.ended(k.sent); vacant {
-			k.sent = calls
+		if ended, vacant := k.overflow.ended(k.sent); vacant {
+			k.sent = ended
 			clear(k.sharing)
 		}
 	}
 	if len(k.pacers) >= k.maxKeys || k.mayWait(key) {
-		return k.share(key)
+		return k.share(key, calls)
 	}
 	p := k.make(key)
 	k.pacers[key] = p
 	if k.overflow != nil && p != k.overflow {
-		p.takeOver(k.overflow)
+		k.heirs = append(k.heirs, heir{key, p.takeOver(k.overflow)})
 	}
 	return p
 }
@@ -113,13 +130,14 @@ func (k *Keyed) mayWait(key string) bool {
 	return sent || len(k.sharing)/maxSharing >= k.maxKeys
 }
 
-// share sends key to the overflow.
-func (k *Keyed) share(key string) *Pacer {
+// share sends so many calls of key to the overflow.
+func (k *Keyed) share(key string, calls uint64) *Pacer {
 	if k.overflow == nil {
 		k.overflow = k.make("")
 		k.sent, _ = k.overflow.ended(0)
+		k.overflow.bequeath(k.heirsSince)
 	}
-	k.sent++
+	k.sent += calls
 	if len(k.sharing)/maxSharing < k.maxKeys {
 		k.sharing[key] = struct{}{}
 	}
@@ -144,18 +162,33 @@ func (k *Keyed) forgetIdle() {
 	}
 	soonest := forever
 	for key, p := range k.pacers {
-		if busy := p.forget(func() *Pacer { return k.Get(key) }); busy > 0 {
+		if busy := p.forget(func(calls uint64) *Pacer { return k.get(key, calls) }); busy > 0 {
 			soonest = min(soonest, busy)
 		} else {
 			delete(k.pacers, key)
 		}
 	}
+	k.heirs = slices.DeleteFunc(k.heirs, func(h heir) bool { return k.pacers[h.key] == nil })
 	if k.overflow != nil {
 		k.overflow.succeed(nil) // New may have handed it out for a key as well; it must not send its callers back to Get
 	}
 	if len(k.pacers) >= k.maxKeys {
 		k.allBusy = now.Add(soonest)
 	}
+}
+
+// heirsSince returns the pacers that took over the overflow's starts at a time or later.
+func (k *Keyed) heirsSince(at time.Duration) []*Pacer {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var heirs []*Pacer
+	for _, h := range slices.Backward(k.heirs) {
+		if h.at < at {
+			break
+		}
+		heirs = append(heirs, k.pacers[h.key])
+	}
+	return heirs
 }
 
 // ended returns how many calls have ended, and whether no other can be under way or in
@@ -169,7 +202,7 @@ func (p *Pacer) ended(sent uint64) (calls uint64, vacant bool) {
 
 // forget makes an idle pacer send its callers to successor from now on. If the
 // pacer is busy it stays as it is, and forget returns for how long at least.
-func (p *Pacer) forget(successor func() *Pacer) time.Duration {
+func (p *Pacer) forget(successor func(calls uint64) *Pacer) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	busy := p.busyFor()
@@ -179,15 +212,21 @@ func (p *Pacer) forget(successor func() *Pacer) time.Duration {
 	return busy
 }
 
-func (p *Pacer) succeed(successor func() *Pacer) {
+func (p *Pacer) succeed(successor func(calls uint64) *Pacer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.successor = successor
 }
 
+func (p *Pacer) bequeath(heirs func(at time.Duration) []*Pacer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heirs = heirs
+}
+
 // takeOver makes p count the starts of other and hold to its pause. The clock is read
-// for p after other's, so that no start looks older than it is.
-func (p *Pacer) takeOver(other *Pacer) {
+// for p after other's, so that no start looks older than it is; it returns other's reading.
+func (p *Pacer) takeOver(other *Pacer) (at time.Duration) {
 	p.mu.Lock()
 	calls, period := p.schedule.calls, p.schedule.period
 	p.mu.Unlock()
@@ -218,6 +257,7 @@ func (p *Pacer) takeOver(other *Pacer) {
 	if resumes > now {
 		p.schedule.Pause(add(ownNow, resumes-now))
 	}
+	return now
 }
 
 // busyFor needs p.mu. Someone who waits may give up at any time and a flight may end, so

@@ -49,3 +49,94 @@ func TestAForgottenPacerServesItsCallersByTheLimitsOfTheNewOne(t *testing.T) {
 		})
 	}
 }
+
+func TestSettlingToMoreOnASlotOfAForgottenPacerStillCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 2, func(string) *pacer.Pacer { return pacerOf(t, tokenLimit(100)) })
+		s := slotOf(t, k.Get("a"), costing(t, 1))
+		k.Get("b")
+		time.Sleep(time.Minute)
+		k.Get("c") // forgets a and b
+		if !s.Settle(tokens, 100) {
+			t.Error("Settle: false")
+		}
+		wantNotNow(t, k.Get("a"), costing(t, 2), time.Minute)
+		if got := k.Get("a").Stats().Limits[0].Used; got != 99 {
+			t.Errorf("%d used, want the 99 beyond the 1 that has left the window", got)
+		}
+		slotOf(t, k.Get("c"), costing(t, 100)) // another key's
+	})
+}
+
+// By the time a slot of the overflow hears of it, its key may have a pacer of its own.
+func TestSettlingToMoreOnASlotOfTheOverflowCountsOnThePacersThatTookItsStartOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 2, func(string) *pacer.Pacer { return pacerOf(t, tokenLimit(100)) })
+		slotOf(t, k.Get("a"), costing(t, 1))
+		slotOf(t, k.Get("c"), costing(t, 1))
+		overflow := k.Get("before")
+		slotOf(t, overflow, costing(t, 1))
+		time.Sleep(time.Minute)
+		before := k.Get("before") // in the place of a or c, and has taken over what was till now
+		before.PauseUntil(time.Now().Add(time.Hour))
+		slotOf(t, k.Get("d"), costing(t, 1)) // in the other
+		time.Sleep(time.Second)
+		s := slotOf(t, k.Get("b"), costing(t, 10))
+		time.Sleep(time.Minute)
+		own := k.Get("b") // in the place of d
+		if own == overflow || before == overflow {
+			t.Fatal("a key has no pacer of its own though there is room")
+		}
+		slotOf(t, own, costing(t, 20))
+		s.Settle(tokens, 60)
+		want := map[string]int{"b": 70, "before": 0, "overflow": 50}
+		for name, p := range map[string]*pacer.Pacer{"b": own, "before": before, "overflow": overflow} {
+			if got := p.Stats().Limits[0].Used; got != want[name] {
+				t.Errorf("%s: %d used, want %d", name, got, want[name])
+			}
+		}
+		s.Settle(tokens, 10)
+		if got := own.Stats().Limits[0].Used; got != 70 {
+			t.Errorf("%d used, want still 70: what is given back goes to the overflow", got)
+		}
+	})
+}
+
+func TestReportOnASlotOfTheOverflowPausesThePacersThatTookItsStartOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer { return pacer.Burst(5, time.Second) })
+		start(t, k.Get("a"))
+		overflow := k.Get("b")
+		s := slotOf(t, overflow, t.Context())
+		time.Sleep(2 * time.Second)
+		own := k.Get("b")
+		until := time.Now().Add(time.Minute)
+		overflow.PauseUntil(until)
+		throttled := pacer.Outcome{Throttled: true, Delay: time.Minute}
+		if got := s.Report(throttled); own == overflow || !got.Equal(until) || !own.Stats().PausedUntil.Equal(until) {
+			t.Errorf("Report: %v, and b is paused until %v, want %v", got, own.Stats().PausedUntil, until)
+		}
+		if got := s.Report(throttled); !got.IsZero() {
+			t.Errorf("a report that changes nothing says: paused until %v", got)
+		}
+	})
+}
+
+// What is no call does not count as one that was sent to the overflow, where nobody would
+// wait for its end.
+func TestPausesOfAForgottenPacerDoNotKeepItsKeyInTheOverflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer { return pacer.Burst(9, time.Minute) })
+		old := k.Get("a")
+		start(t, k.Get("b")) // takes the place of a
+		old.PauseUntil(time.Now().Add(time.Millisecond))
+		overflow := k.Get("a")
+		time.Sleep(time.Second)
+		start(t, overflow)
+		old.Stats()
+		time.Sleep(time.Minute - time.Second)
+		if k.Get("a") == overflow {
+			t.Error("a has no pacer of its own though all its calls have ended")
+		}
+	})
+}

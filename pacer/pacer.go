@@ -2,6 +2,7 @@ package pacer
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +37,13 @@ type Pacer struct {
 	uncosted []uint64 // by unit
 
 	// successor is set when a Keyed forgets this pacer: whoever still holds it
-	// is sent to the key's new one, so that a quota never exists twice.
-	successor func() *Pacer
+	// is sent to the key's new one, so that a quota never exists twice. It is told how
+	// many calls will come of that.
+	successor func(calls uint64) *Pacer
+
+	// heirs is set where this is a Keyed's overflow. It returns the pacers that have taken
+	// over a start made at a time.
+	heirs func(at time.Duration) []*Pacer
 }
 
 // Wait blocks until the caller may start and returns nil, or returns why it may
@@ -94,7 +100,7 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
-		return next().TryAcquire(ctx)
+		return next(1).TryAcquire(ctx)
 	}
 	defer p.mu.Unlock()
 	if err := p.unfit(ctx, s); err != nil {
@@ -126,7 +132,7 @@ func (p *Pacer) Allow() bool {
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
-		return next().Allow()
+		return next(1).Allow()
 	}
 	defer p.mu.Unlock()
 	if p.sleeper != nil && p.queue.len == 0 && p.flights.max == 0 {
@@ -149,7 +155,7 @@ func (p *Pacer) pause(t time.Time) (changed bool) {
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
-		return next().pause(t)
+		return next(0).pause(t)
 	}
 	defer p.mu.Unlock()
 	left := time.Until(t) // before now is read: what passes in between may lengthen the pause, never shorten it
@@ -159,4 +165,20 @@ func (p *Pacer) pause(t time.Time) (changed bool) {
 	}
 	p.refuseTooLate(now)
 	return true
+}
+
+// charge counts what a start of the same key, made on another pacer, was settled to further.
+func (p *Pacer) charge(unit string, cost int) {
+	p.mu.Lock()
+	if next := p.successor; next != nil {
+		p.mu.Unlock()
+		next(0).charge(unit, cost)
+		return
+	}
+	defer p.mu.Unlock()
+	if u := slices.Index(p.units, unit); u >= 0 && p.schedule.counts(u) {
+		now := p.clock.Now()
+		p.gate().Charge(now, u, cost)
+		p.changed(now)
+	}
 }

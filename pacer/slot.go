@@ -66,8 +66,15 @@ func (s *Slot) Report(o Outcome) (pausedUntil time.Time) {
 	s.pacer.mu.Lock()
 	canceled := s.canceled
 	s.pacer.mu.Unlock()
+	if canceled {
+		return time.Time{}
+	}
 	until := time.Now().Add(o.Delay)
-	if canceled || !s.pacer.pause(until) {
+	changed := s.pacer.pause(until)
+	for _, p := range s.elsewhere() {
+		changed = p.pause(until) || changed
+	}
+	if !changed {
 		return time.Time{}
 	}
 	return until
@@ -89,24 +96,51 @@ func (s *Slot) Settle(unit string, cost int) bool {
 	if s == nil || s.pacer == nil || cost < 0 {
 		return false
 	}
+	settled, more := s.settle(unit, cost)
+	if more > 0 {
+		for _, p := range s.elsewhere() {
+			p.charge(unit, more)
+		}
+	}
+	return settled
+}
+
+// settle is Settle with s's own pacer. It returns how much more than before s costs there.
+func (s *Slot) settle(unit string, cost int) (settled bool, more int) {
 	p := s.pacer
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u := slices.Index(p.units, unit)
 	if u < 0 || s.canceled || !p.schedule.counts(u) {
-		return false
+		return false, 0
 	}
 	now := p.clock.Now()
-	switch was := s.costs[u]; {
-	case cost > was:
-		p.gate().Charge(now, u, cost-was)
-		s.further = append(s.further, charge{now, u, cost - was})
+	more = cost - s.costs[u]
+	switch {
+	case more > 0:
+		p.gate().Charge(now, u, more)
+		s.further = append(s.further, charge{now, u, more})
 		s.costs[u] = cost
-	case cost < was && !s.giveBack(u, was-cost, now):
-		return false
+	case more < 0 && !s.giveBack(u, -more, now):
+		return false, 0
 	}
 	p.changed(now)
-	return true
+	return true, more
+}
+
+// elsewhere returns the pacers that callers of s's key may be on by now, besides its own.
+func (s *Slot) elsewhere() []*Pacer {
+	s.pacer.mu.Lock()
+	next, heirs := s.pacer.successor, s.pacer.heirs
+	s.pacer.mu.Unlock()
+	switch {
+	case next != nil:
+		return []*Pacer{next(0)}
+	case heirs != nil:
+		return heirs(s.at)
+	default:
+		return nil
+	}
 }
 
 // Refund settles to 0 what the start cost in every unit but "": nothing came of it, as where

@@ -53,7 +53,7 @@ func (p *Pacer) Stats() Stats {
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
-		return next().Stats()
+		return next(0).Stats()
 	}
 	defer p.mu.Unlock()
 	wall, now := time.Now(), p.clock.Now()

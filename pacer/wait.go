@@ -28,7 +28,7 @@ func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 		if needed != nil {
 			*needed = Slot{} // the costs are by p's units, which need not be those of the next
 		}
-		return next().wait(ctx, needed, heard)
+		return next(1).wait(ctx, needed, heard)
 	}
 	if !heard && p.flights.max > 0 {
 		p.mu.Unlock()
