@@ -244,31 +244,33 @@ func (s *Slot) begin(p *Pacer, now time.Duration) {
 	p.flights.begin(s)
 }
 
-// giveBack makes s cost less, what was charged last first. It reports whether any of that
-// still counted.
+// giveBack makes s cost less, what was charged last first. If nothing of that counts any more
+// it returns false, and s costs what it did: which part was charged when matters no more.
 func (s *Slot) giveBack(unit, less int, now time.Duration) bool {
-	gate, first, some := s.pacer.gate(), s.costs[unit], false
+	gate, first, rest, some := s.pacer.gate(), s.costs[unit], less, false
 	for _, c := range s.further {
 		if c.unit == unit {
 			first -= c.cost
 		}
 	}
-	s.costs[unit] -= less
-	for i := len(s.further) - 1; i >= 0 && less > 0; i-- {
+	for i := len(s.further) - 1; i >= 0 && rest > 0; i-- {
 		c := &s.further[i]
 		if c.unit != unit || c.cost == 0 {
 			continue
 		}
-		part := min(less, c.cost)
+		part := min(rest, c.cost)
 		some = gate.Settle(now, c.at, unit, c.cost, c.cost-part) || some
 		c.cost -= part
-		less -= part
+		rest -= part
 	}
-	if less > 0 {
-		some = gate.Settle(now, s.at, unit, first, first-less) || some
+	if rest > 0 {
+		some = gate.Settle(now, s.at, unit, first, first-rest) || some
 	}
 	for n := len(s.further); n > 0 && s.further[n-1].cost == 0; n-- {
 		s.further = s.further[:n-1]
+	}
+	if some {
+		s.costs[unit] -= less
 	}
 	return some
 }

@@ -320,7 +320,10 @@ func TestSettleSaysFalse(t *testing.T) {
 		if s.Settle(tokens, 10) {
 			t.Error("Settle: true for a start that has left the window")
 		}
-		if !s.Settle(tokens, 30) || p.Stats().Limits[0].Used != 20 {
+		if got := s.Costs()[tokens]; got != 50 || s.Settle(tokens, 30) || p.Stats().Limits[0].Used != 0 {
+			t.Errorf("what came too late changed the cost of 50 to %d, and %+v", got, p.Stats().Limits[0])
+		}
+		if !s.Settle(tokens, 70) || p.Stats().Limits[0].Used != 20 {
 			t.Errorf("the server counts more: %+v, want 20 used from now", p.Stats().Limits[0])
 		}
 	})

@@ -206,14 +206,21 @@ func (m *slotModel) start(action int, costs map[string]int, held bool) {
 	}
 }
 
-// forgotten reports whether a bucket does not remember a charge any more.
-func (r *modelRule) forgotten(c *modelCharge, now time.Duration) bool {
+// forgotten reports whether r does not remember a charge any more. Windows of starts have one
+// record, for the longest of them.
+func (m *slotModel) forgotten(r *modelRule, c *modelCharge) bool {
 	if r.Bucket == 0 {
-		return c.at <= now-r.period
+		period := r.period
+		for _, other := range m.rules {
+			if r.Cost == 0 && other.Cost == 0 && other.Bucket == 0 {
+				period = max(period, other.period)
+			}
+		}
+		return c.at <= m.now-period
 	}
 	rate := int64(max(r.Calls, r.Cost))
 	full := (int64(r.Bucket)*int64(r.Period) + rate - 1) / rate
-	return c.at+time.Duration(full) <= now
+	return c.at+time.Duration(full) <= m.now
 }
 
 // settle says what a slot cost, and returns what Settle does.
@@ -226,8 +233,8 @@ func (m *slotModel) settle(action int, unit string, cost int) bool {
 	if !counted {
 		return false
 	}
-	s.costs[unit] = cost
 	if cost > was {
+		s.costs[unit] = cost
 		for _, r := range m.rules {
 			if r.Unit == unit {
 				s.charges[r] = append(s.charges[r], r.charge(m.now, cost-was, true))
@@ -235,7 +242,7 @@ func (m *slotModel) settle(action int, unit string, cost int) bool {
 		}
 		return true
 	}
-	some := cost == was
+	some, restore := cost == was, []func(){}
 	for _, r := range m.rules {
 		if r.Unit != unit {
 			continue
@@ -248,14 +255,22 @@ func (m *slotModel) settle(action int, unit string, cost int) bool {
 		for _, c := range slices.Backward(s.charges[r]) {
 			part := min(less, c.cost)
 			less -= part
-			if part == 0 || r.Bucket > 0 && r.forgotten(c, m.now) {
+			if part == 0 || m.forgotten(r, c) {
 				continue
 			}
+			restore = append(restore, func() { c.cost += part })
 			c.cost -= part
-			some = some || r.Bucket == 0 && !r.forgotten(c, m.now) || r.Bucket > 0 && r.drawn(m.now) < before
+			some = some || r.Bucket == 0 || r.drawn(m.now) < before
 		}
 	}
-	return some
+	if some {
+		s.costs[unit] = cost
+		return true
+	}
+	for _, f := range restore {
+		f()
+	}
+	return false
 }
 
 func (m *slotModel) done(action int) {

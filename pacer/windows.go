@@ -158,8 +158,11 @@ func (ws *windows) charge(now time.Duration, n int) {
 // Calls fill a window no more than that.
 func (ws *windows) counted(n int) int { return min(n, ws.calls, maxFurther) }
 
-// settle makes the starts recorded at a time fewer, and reports whether they still count.
+// settle makes the starts recorded at a time fewer, if they still count, and reports that.
 func (ws *windows) settle(now, at time.Duration, from, to int) bool {
+	if add(at, ws.period) <= now {
+		return false
+	}
 	after := sort.Search(ws.starts.len, func(i int) bool { return ws.starts.at(i) > at })
 	if after == 0 || ws.starts.at(after-1) != at {
 		return false
@@ -168,7 +171,7 @@ func (ws *windows) settle(now, at time.Duration, from, to int) bool {
 		after--
 		ws.remove(after)
 	}
-	return add(at, ws.period) > now
+	return true
 }
 
 func (ws *windows) remove(i int) {
