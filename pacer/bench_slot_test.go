@@ -55,6 +55,25 @@ func BenchmarkFreeSlot(b *testing.B) {
 	}
 }
 
+// BenchmarkSettleStartsBack is the cost of settling so many starts and giving them back, beside
+// an even limit.
+func BenchmarkSettleStartsBack(b *testing.B) {
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			p := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 1 << 20, Period: time.Hour}, {Calls: 10, Period: time.Second, Even: true}}})
+			s, err := p.TryAcquire(context.Background())
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				s.Settle("", n)
+				s.Settle("", 1)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/start")
+		})
+	}
+}
+
 // BenchmarkSettle is the cost of a Settle of the newest of so many starts, and of the oldest.
 func BenchmarkSettle(b *testing.B) {
 	for name, limit := range map[string]pacer.Limit{

@@ -44,13 +44,17 @@ func (g *grid) slotOf(now, slot time.Duration) time.Duration {
 	return slot
 }
 
-// remove gives back what start i took. If it was the newest, its slot is free again.
-// Of two at one moment, tied, one was not sent, and that is the one to remove.
-func (g *grid) remove(i int, tied bool) {
-	if tied && g.taken.at(i-1) == notOnGrid {
-		i--
+// remove gives back what n of the starts from first on took, all of one moment; those that
+// were not sent go before those that were. If the newest goes, its slot is free again.
+func (g *grid) remove(first, after, n int) {
+	for i := first; i < after; i++ {
+		if slot := g.taken.at(i); slot != notOnGrid {
+			*g.taken.ref(i) = notOnGrid
+			*g.taken.ref(first) = slot
+			first++
+		}
 	}
-	g.taken.remove(i)
+	g.taken.remove(after-n, n)
 	for i := g.taken.len - 1; i >= 0; i-- {
 		if slot := g.taken.at(i); slot != notOnGrid {
 			g.next = add(slot, g.interval)

@@ -34,13 +34,13 @@ func (r *ring[T]) popFront() T {
 	return t
 }
 
-// remove takes element i out. It moves those behind it, so what is near the back is
-// removed fast.
-func (r *ring[T]) remove(i int) {
-	for ; i < r.len-1; i++ {
-		*r.ref(i) = r.at(i + 1)
+// remove takes n elements out, from i on. It moves those behind them, so what is near the
+// back is removed fast.
+func (r *ring[T]) remove(i, n int) {
+	for ; i < r.len-n; i++ {
+		*r.ref(i) = r.at(i + n)
 	}
-	r.len--
+	r.len -= n
 }
 
 func (r *ring[T]) clear() { r.first, r.len = 0, 0 }

@@ -163,25 +163,19 @@ func (ws *windows) settle(now, at time.Duration, from, to int) bool {
 	if add(at, ws.period) <= now {
 		return false
 	}
+	first := sort.Search(ws.starts.len, func(i int) bool { return ws.starts.at(i) >= at })
 	after := sort.Search(ws.starts.len, func(i int) bool { return ws.starts.at(i) > at })
-	if after == 0 || ws.starts.at(after-1) != at {
+	if first == after {
 		return false
 	}
-	for range min(ws.counted(from)-ws.counted(to), after) {
-		after--
-		ws.remove(after)
-	}
-	return true
-}
-
-func (ws *windows) remove(i int) {
-	tied := i > 0 && ws.starts.at(i-1) == ws.starts.at(i)
-	ws.starts.remove(i)
-	for j := range ws.limits {
-		if g := ws.limits[j].grid; g != nil {
-			g.remove(i, tied)
+	n := min(ws.counted(from)-ws.counted(to), after-first)
+	ws.starts.remove(after-n, n)
+	for i := range ws.limits {
+		if g := ws.limits[i].grid; g != nil {
+			g.remove(first, after, n)
 		}
 	}
+	return true
 }
 
 // used returns how many starts are in the window that ends with now.
