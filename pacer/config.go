@@ -99,7 +99,8 @@ func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
 		flights:    flights{max: cfg.MaxInFlight},
 	}
 	p.schedule, p.units = newSchedule(cfg.Limits, cfg.Margin)
-	p.keys, p.ahead, p.uncosted = costKeys(p.units), make([]int, len(p.units)), make([]uint64, len(p.units))
+	p.keys, p.uncosted = costKeys(p.units), make([]uint64, len(p.units))
+	p.ahead, p.behind = make([]int, len(p.units)), make([]int, len(p.units))
 	for _, w := range p.schedule.limits {
 		if w.grid != nil {
 			p.tolerance = w.grid.interval

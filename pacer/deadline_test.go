@@ -175,6 +175,48 @@ func TestWaiterThatALateStartMakesTooLateIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
+// Three wait for the whole of a limit each, and start at 60, 120 and 180 s, till something
+// comes between.
+func TestWhoseDeadlineOthersTakeIsRefusedAtOnce(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		take  func(*testing.T, *callers, *pacer.Slot)
+		later time.Duration
+	}{
+		{"a retry that waits", func(t *testing.T, c *callers, _ *pacer.Slot) {
+			c.arriveWith(pacer.WithArrival(costing(t, 2), c.begin.Add(-1)))
+		}, time.Minute},
+		{"a retry that starts", func(t *testing.T, c *callers, _ *pacer.Slot) {
+			slotOf(t, c.pacer, pacer.WithArrival(costing(t, 1), c.begin.Add(-1)))
+		}, time.Second},
+		{"a settlement", func(_ *testing.T, _ *callers, s *pacer.Slot) { s.Settle(tokens, 2) }, time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCallers(pacerOf(t, tokenLimit(2)))
+				first := slotOf(t, c.pacer, costing(t, 1))
+				wait := func(timeout time.Duration) *call {
+					ctx, cancel := context.WithTimeout(costing(t, 2), timeout)
+					one := c.arriveWith(ctx)
+					one.cancel = cancel
+					return one
+				}
+				head := wait(time.Minute + test.later + 1)
+				second := wait(2*time.Minute + test.later + 1)
+				tight := wait(3*time.Minute + test.later)
+				time.Sleep(time.Second)
+				test.take(t, c, first)
+				synctest.Wait()
+				wantRefused(t, tight, time.Second, pacer.ErrDeadline, 3*time.Minute+test.later-time.Second)
+				c.starts()
+				if head.at != time.Minute+test.later || second.at != 2*time.Minute+test.later {
+					t.Errorf("the others started at %v and %v (%v, %v), want them in time", head.at, second.at, head.err, second.err)
+				}
+			})
+		})
+	}
+}
+
 func TestDeadlineOfAWaiterIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCallers(pacer.Burst(1, time.Second))
@@ -228,13 +270,13 @@ func TestMaxWaitRefusesAtOnceWhoseSlotComesLater(t *testing.T) {
 		p := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 2, Period: time.Second}}, MaxWait: 2 * time.Second})
 		c := newCallers(p)
 		c.arrive(6)                    // at 0 0 1 1 2 2
-		late := c.arriveAs(-time.Hour) // a place is no longer wait: those behind are refused when it is known
+		late := c.arriveAs(-time.Hour) // a place is no longer wait, for those behind
+		wantRefused(t, c.calls[5], 0, pacer.ErrMaxWait, 3*time.Second)
 		wantRefused(t, c.arrive(1)[0], 0, pacer.ErrMaxWait, 3*time.Second)
 		c.wantStarts(t, seconds(0, 0, 1, 2, 2, 1))
 		if late.err != nil {
 			t.Error(late.err)
 		}
-		wantRefused(t, c.calls[5], 2*time.Second, pacer.ErrMaxWait, time.Second)
 	})
 }
 

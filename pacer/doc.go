@@ -59,7 +59,9 @@
 // windows and for room in flight at once, so no permit is held while waiting for quota.
 //
 // Nobody waits for nothing: a caller whose deadline or MaxWait cannot be kept is refused
-// at once, with the predicted wait, or as soon as that is known. The prediction is exact
+// at once, with the predicted wait. So is one who waits, when a pause, a settlement to more
+// or a retry that goes before it takes its time away; what starts that come late take away is
+// noticed when it is at the head. The prediction is exact
 // where nothing but windows decides. Where costs or flights do, it is a moment before
 // which the caller cannot start, so that a refusal is never wrong: at the limits and costs
 // known then, the caller could not have started in time unless something was given back.

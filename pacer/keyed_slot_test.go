@@ -1,6 +1,8 @@
 package pacer_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,12 +59,22 @@ func TestSettlingToMoreOnASlotOfAForgottenPacerStillCounts(t *testing.T) {
 		k.Get("b")
 		time.Sleep(time.Minute)
 		k.Get("c") // forgets a and b
+		slotOf(t, k.Get("a"), costing(t, 90))
+		acquires(k.Get("a"), costing(t, 50)) // in a minute
+		ctx, cancel := context.WithTimeout(costing(t, 50), time.Minute+1)
+		defer cancel()
+		_, failed := acquires(k.Get("a"), ctx) // likewise
+		time.Sleep(time.Second)
 		if !s.Settle(tokens, 100) {
 			t.Error("Settle: false")
 		}
+		synctest.Wait()
+		if !errors.Is(failed(), pacer.ErrDeadline) {
+			t.Errorf("whoever it makes too late got %v, want to be refused at once", failed())
+		}
 		wantNotNow(t, k.Get("a"), costing(t, 2), time.Minute)
-		if got := k.Get("a").Stats().Limits[0].Used; got != 99 {
-			t.Errorf("%d used, want the 99 beyond the 1 that has left the window", got)
+		if got := k.Get("a").Stats().Limits[0].Used; got != 189 {
+			t.Errorf("%d used, want 90 and the 99 beyond the 1 that has left the window", got)
 		}
 		slotOf(t, k.Get("c"), costing(t, 100)) // another key's
 	})

@@ -28,6 +28,7 @@ type Pacer struct {
 	flights  flights
 	queue    queue
 	ahead    []int         // lent to queue.ahead
+	behind   []int         // lent to refuseTooLate
 	freed    time.Duration // when something was last given back
 	granted  uint64
 	revoked  uint64 // of granted: slots that were canceled
@@ -54,7 +55,7 @@ type Pacer struct {
 // The error is an [*Error] matching [ErrTooCostly] where the call costs more than a
 // limit ever allows; [ErrQueueFull] when too many wait already; [ErrDeadline] and
 // [context.DeadlineExceeded], at once, when the slot cannot come before ctx's deadline,
-// or no longer can because of a pause; [ErrMaxWait] likewise for Config.MaxWait; and an
+// or no longer can because of a pause, a settlement or a retry ahead; [ErrMaxWait] likewise for Config.MaxWait; and an
 // error matching ctx.Err() and context.Cause(ctx) when ctx is done, which wins over a
 // slot that is free or due.
 func (p *Pacer) Wait(ctx context.Context) error {
@@ -110,6 +111,7 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 	w := waiter{slot: s, arrived: arrival(ctx, now)}
 	if (p.queue.len == 0 || w.before(p.queue.head)) && p.ask(s, now).Now(now) {
 		p.rouse() // the head, if there is one, has become later
+		p.refuseTooLate(now)
 		return s, nil
 	}
 	left := p.predict(&w, now) - now
@@ -180,5 +182,6 @@ func (p *Pacer) charge(unit string, cost int) {
 		now := p.clock.Now()
 		p.gate().Charge(now, u, cost)
 		p.changed(now)
+		p.refuseTooLate(now)
 	}
 }

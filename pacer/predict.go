@@ -31,12 +31,27 @@ func (p *Pacer) moves(now time.Duration) bool {
 	return p.remote == nil && !p.flights.full() && p.schedule.due(p.queue.head.slot.cost()) <= now
 }
 
-// refuseTooLate refuses those who wait and now would start too late.
+// refuseTooLate refuses those who wait and now would start too late. Where even the last of
+// several would not, it does not look at each.
 func (p *Pacer) refuseTooLate(now time.Duration) {
 	var late []*waiter
 	staying := 0
 	clear(p.ahead)
-	p.queue.each(func(w *waiter) {
+	inTime := func(t *waiter) bool {
+		if t.ends != forever {
+			copy(p.behind, p.ahead)
+			t.addTo(p.behind)
+			p.behind[0] = staying + t.size - 1
+			if p.predictBehind(p.behind, t.slot, now) >= t.ends {
+				return false
+			}
+		}
+		staying += t.size
+		t.addTo(p.ahead)
+		p.ahead[0] = staying
+		return true
+	}
+	p.queue.each(inTime, func(w *waiter) {
 		if w.deadline != forever || w.latest != forever {
 			at := p.predictBehind(p.ahead, w.slot, now)
 			if kind := w.misses(at); kind != nil {

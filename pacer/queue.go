@@ -68,9 +68,10 @@ type queue struct {
 type node struct {
 	left, right *waiter
 	priority    uint32
-	number      uint64 // in order of joining, from 1; 0 = not yet
-	size        int    // waiters below and including this one
-	costs       []int  // theirs together, by unit; nil where nothing but starts is counted
+	number      uint64        // in order of joining, from 1; 0 = not yet
+	size        int           // waiters below and including this one
+	costs       []int         // theirs together, by unit; nil where nothing but starts is counted
+	ends        time.Duration // the first deadline or latest of theirs
 }
 
 func (q *queue) join(w *waiter) {
@@ -128,14 +129,15 @@ func (q *queue) ahead(w *waiter, costs []int) {
 	costs[0] = n
 }
 
-// each calls f for all waiters in order. f must not change the queue.
-func (q *queue) each(f func(*waiter)) { q.root.each(f) }
+// each calls f for all waiters in order, but for those below and including one for whom pass
+// says so. Neither must change the queue.
+func (q *queue) each(pass func(*waiter) bool, f func(*waiter)) { q.root.each(pass, f) }
 
-func (w *waiter) each(f func(*waiter)) {
-	if w != nil {
-		w.left.each(f)
+func (w *waiter) each(pass func(*waiter) bool, f func(*waiter)) {
+	if w != nil && !pass(w) {
+		w.left.each(pass, f)
 		f(w)
-		w.right.each(f)
+		w.right.each(pass, f)
 	}
 }
 
@@ -211,12 +213,13 @@ func merge(before, after *waiter) *waiter {
 }
 
 func (w *waiter) update() {
-	w.size = 1
+	w.size, w.ends = 1, min(w.deadline, w.latest)
 	clear(w.costs)
 	w.slot.addTo(w.costs)
 	for _, t := range [...]*waiter{w.left, w.right} {
 		if t != nil {
 			w.size += t.size
+			w.ends = min(w.ends, t.ends)
 			t.addTo(w.costs)
 		}
 	}

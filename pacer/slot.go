@@ -86,7 +86,7 @@ func (s *Slot) Report(o Outcome) (pausedUntil time.Time) {
 // To settle to less makes room in the start's own place in time, as if it had never cost
 // more. To settle to more counts the excess from now; settled to less again, what was
 // charged last goes first. The cost may be more than the limit: then others wait until
-// it has left. Further starts are not spaced by an even limit, and beyond 1,048,576 not
+// it has left, and whose deadline that takes is refused at once. Further starts are not spaced by an even limit, and beyond 1,048,576 not
 // counted.
 //
 // Settle returns false if it comes too late: what would be given back counts in no limit
@@ -121,6 +121,7 @@ func (s *Slot) settle(unit string, cost int) (settled bool, more int) {
 		p.gate().Charge(now, u, more)
 		s.further = append(s.further, charge{now, u, more})
 		s.costs[u] = cost
+		p.refuseTooLate(now)
 	case more < 0 && !s.giveBack(u, -more, now):
 		return false, 0
 	}

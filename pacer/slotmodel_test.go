@@ -223,15 +223,15 @@ func (m *slotModel) forgotten(r *modelRule, c *modelCharge) bool {
 	return c.at+time.Duration(full) <= m.now
 }
 
-// settle says what a slot cost, and returns what Settle does.
-func (m *slotModel) settle(action int, unit string, cost int) bool {
+// settle says what a slot cost, and returns what Settle does and whether that was more.
+func (m *slotModel) settle(action int, unit string, cost int) (settled, charged bool) {
 	s := m.slots[action]
 	if s == nil || s.canceled || cost < 0 {
-		return false
+		return false, false
 	}
 	was, counted := s.costs[unit]
 	if !counted {
-		return false
+		return false, false
 	}
 	if cost > was {
 		s.costs[unit] = cost
@@ -240,7 +240,7 @@ func (m *slotModel) settle(action int, unit string, cost int) bool {
 				s.charges[r] = append(s.charges[r], r.charge(m.now, cost-was, true))
 			}
 		}
-		return true
+		return true, true
 	}
 	some, restore := cost == was, []func(){}
 	for _, r := range m.rules {
@@ -265,12 +265,12 @@ func (m *slotModel) settle(action int, unit string, cost int) bool {
 	}
 	if some {
 		s.costs[unit] = cost
-		return true
+		return true, false
 	}
 	for _, f := range restore {
 		f()
 	}
-	return false
+	return false, false
 }
 
 func (m *slotModel) done(action int) {

@@ -464,8 +464,12 @@ func (m *slotModel) do(i int, d deed, want *outcome, got []outcome) {
 		}
 	case settle:
 		want.how = unsettled
-		if m.settle(d.slot, d.unit, d.cost) {
+		ok, charged := m.settle(d.slot, d.unit, d.cost)
+		if ok {
 			want.how = settled
+		}
+		if charged {
+			m.refuseTooLate(got)
 		}
 	case done:
 		m.done(d.slot)
@@ -478,11 +482,12 @@ func (m *slotModel) do(i int, d deed, want *outcome, got []outcome) {
 			m.pause(d.until, got)
 		}
 	default:
-		m.arrive(i, d, want, got[i])
+		m.arrive(i, d, want, got)
 	}
 }
 
-func (m *slotModel) arrive(i int, d deed, want *outcome, got outcome) {
+func (m *slotModel) arrive(i int, d deed, want *outcome, all []outcome) {
+	got := all[i]
 	w := &modelWaiter{
 		action: i, costs: d.costs, want: want, waitsOnly: d.do == wait,
 		arrived: m.now, deadline: math.MaxInt64, latest: math.MaxInt64,
@@ -508,6 +513,7 @@ func (m *slotModel) arrive(i int, d deed, want *outcome, got outcome) {
 	case place == 0 && at == m.now && !m.full() && (d.do == try || len(m.line) == 0):
 		want.how = started
 		m.start(i, w.costs, d.do != wait)
+		m.refuseTooLate(all)
 		return
 	case d.do == try:
 		want.how = notNow
@@ -534,6 +540,9 @@ func (m *slotModel) arrive(i int, d deed, want *outcome, got outcome) {
 		return
 	}
 	m.line = slices.Insert(slices.Clone(m.line), place, w)
+	if place < len(m.line)-1 {
+		m.refuseTooLate(all)
+	}
 }
 
 // refuses reports whether w is refused now. Where the future is unknown the Pacer may know
@@ -557,6 +566,11 @@ func (m *slotModel) pause(until time.Duration, got []outcome) {
 		return
 	}
 	m.paused = until
+	m.refuseTooLate(got)
+}
+
+// refuseTooLate lets those go who would start too late since they start later now.
+func (m *slotModel) refuseTooLate(got []outcome) {
 	var staying []*modelWaiter
 	for _, w := range m.line {
 		if !m.refuses(w, m.predicted(staying, w.costs), got[w.action]) {

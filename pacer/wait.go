@@ -200,6 +200,9 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, now time.Duration) (*waite
 		}
 	}
 	p.queue.join(w)
+	if w != p.queue.tail {
+		p.refuseTooLate(now) // who stands behind it starts later now
+	}
 	return w, nil
 }
 
