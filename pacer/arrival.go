@@ -6,8 +6,8 @@ import (
 )
 
 // WithArrival returns a context whose callers get the place in the queue of one who came
-// at t: before all that came later. So a retry keeps its call's place. A t that is still
-// to come is now.
+// at t: before all that came later. So a retry keeps its call's place. Config.MaxWaiting does
+// not refuse one who came before now. A t that is still to come is now.
 //
 // It is for the context of one call. It neither makes room for a start nor lengthens
 // Config.MaxWait, which counts from when the caller really came.

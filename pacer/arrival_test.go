@@ -34,7 +34,8 @@ func TestARetryKeepsItsCallsPlace(t *testing.T) {
 	})
 }
 
-func TestMaxWaitingSparesWhoArrivedBeforeTheLastWaiter(t *testing.T) {
+// Whoever comes back was let in once, here or by another pacer.
+func TestMaxWaitingSparesWhoArrivedBeforeNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCallers(pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: 10 * time.Second}}, MaxWaiting: 2}))
 		c.arrive(1)
@@ -42,11 +43,19 @@ func TestMaxWaitingSparesWhoArrivedBeforeTheLastWaiter(t *testing.T) {
 			time.Sleep(time.Second)
 			c.arrive(1)
 		}
-		spared := c.arriveAs(1999 * time.Millisecond)
-		wantRefused(t, c.arriveAs(2*time.Second), 2*time.Second, pacer.ErrQueueFull, 38*time.Second)
-		c.wantStarts(t, seconds(0, 10, 30, 20))
-		if spared.err != nil {
-			t.Error(spared.err)
+		time.Sleep(time.Second)
+		before := c.arriveAs(1999 * time.Millisecond)
+		same := c.arriveAs(2 * time.Second) // as the last waiter
+		after := c.arriveAs(3*time.Second - 1)
+		for _, at := range []time.Duration{3 * time.Second, time.Hour} { // which is now
+			wantRefused(t, c.arriveAs(at), 3*time.Second, pacer.ErrQueueFull, 57*time.Second)
+		}
+		wantRefused(t, c.arrive(1)[0], 3*time.Second, pacer.ErrQueueFull, 57*time.Second)
+		c.wantStarts(t, seconds(0, 10, 30, 20, 40, 50))
+		for _, one := range []*call{before, same, after} {
+			if one.err != nil {
+				t.Error(one.err)
+			}
 		}
 	})
 }

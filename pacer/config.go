@@ -23,8 +23,9 @@ type Config struct {
 	MaxInFlight int
 
 	// MaxWaiting is how many callers may wait at once; one more gets
-	// [ErrQueueFull]. 0 means unbounded. Who comes back to a place before the last
-	// waiter's, by [WithArrival], is let in nevertheless.
+	// [ErrQueueFull]. 0 means unbounded. Who comes back, by [WithArrival] with a time
+	// that has passed, is let in nevertheless: a call that was let in once is not
+	// refused when it is retried. So name no arrival for a call's first attempt.
 	MaxWaiting int
 
 	// MaxWait is how long a caller may wait: one whose slot comes later gets

@@ -55,9 +55,9 @@ type Pacer struct {
 // The error is an [*Error] matching [ErrTooCostly] where the call costs more than a
 // limit ever allows; [ErrQueueFull] when too many wait already; [ErrDeadline] and
 // [context.DeadlineExceeded], at once, when the slot cannot come before ctx's deadline,
-// or no longer can because of a pause, a settlement or a retry ahead; [ErrMaxWait] likewise for Config.MaxWait; and an
-// error matching ctx.Err() and context.Cause(ctx) when ctx is done, which wins over a
-// slot that is free or due.
+// or no longer can because of a pause, a settlement or a retry ahead; [ErrMaxWait]
+// likewise for Config.MaxWait; and an error matching ctx.Err() and context.Cause(ctx) when
+// ctx is done, which wins over a slot that is free or due.
 func (p *Pacer) Wait(ctx context.Context) error {
 	_, err := p.wait(ctx, nil, false)
 	return err

@@ -525,7 +525,7 @@ func (m *slotModel) arrive(i int, d deed, want *outcome, all []outcome) {
 			want.wait = got.wait
 		}
 		return
-	case m.cfg.MaxWaiting > 0 && len(m.line) >= m.cfg.MaxWaiting && place == len(m.line):
+	case m.cfg.MaxWaiting > 0 && len(m.line) >= m.cfg.MaxWaiting && w.arrived == m.now:
 		want.how = full
 		m.estimated(want, got, at-m.now)
 		return

@@ -183,7 +183,7 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, now time.Duration) (*waite
 		latest:   forever,
 		wake:     make(chan struct{}, 1),
 	}
-	if p.maxWaiting > 0 && p.queue.len >= p.maxWaiting && w.arrived >= p.queue.tail.arrived {
+	if p.maxWaiting > 0 && p.queue.len >= p.maxWaiting && w.arrived >= now {
 		return nil, p.refuse(ErrQueueFull, p.predict(w, now)-now)
 	}
 	deadline, ok := ctx.Deadline()
