@@ -55,7 +55,8 @@ type Acquirer interface {
 // when the body has been read to its end or closed, when reading it fails, when the
 // connection of a 101 response is closed, and after an error; so close bodies. A caller who
 // gives up ends its flight at once, and a server that works on counts it until it notices. What
-// a layer below refuses without sending it, another Pace or a Prepare, cancels the slot. What
+// a layer below refuses without sending it, another Pace or a Prepare, cancels the slot; a
+// pacer that gave none, since it limits neither flights nor costs, counts the start. What
 // was Unprocessed is settled to cost nothing but the start. [Cost] says what a request will
 // cost, and [Settle] what it did.
 //

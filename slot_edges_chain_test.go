@@ -2,6 +2,7 @@ package pacedhttp_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp"
@@ -317,5 +319,62 @@ func TestOneFlightIsEnoughForRedirects(t *testing.T) {
 				t.Errorf("%d in flight", n)
 			}
 		}
+	}
+}
+
+// Pace: an attempt that is not the first of its call "is not refused for MaxWaiting".
+func TestMaxWaitingRefusesNoRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 2, Period: time.Minute}}, MaxWaiting: 1})
+		base := newScript(step{status: 503}, step{status: 503}, step{})
+		rt := pacedhttp.New(base, pacedhttp.Retry(policyOf(2, time.Second)), pacedhttp.Pace(p))
+		got := make(chan int, 2)
+		for range 2 { // both fail, and come back in the order in which they came
+			go func() {
+				status, _, err := send(t, rt, newRequest(t, "GET", nil))
+				if err != nil {
+					t.Error(err)
+				}
+				got <- status
+			}()
+			time.Sleep(100 * time.Millisecond)
+		}
+		for range 2 {
+			if status := <-got; status != 200 {
+				t.Errorf("got %d: the retry was refused", status)
+			}
+		}
+	})
+}
+
+// The same, where the attempts of a call are paced by different pacers.
+func TestMaxWaitingRefusesNoRetryAtAnotherPacer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := pacer.Burst(9, time.Minute)
+		b := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Minute}}, MaxWaiting: 1})
+		b.Allow()
+		go b.Wait(t.Context())
+		time.Sleep(time.Second)
+		rt := pacedhttp.New(newScript(step{status: 503}, step{}), pacedhttp.Retry(policyOf(2, time.Second)),
+			pacedhttp.PaceBy(func(r *http.Request) pacedhttp.Waiter {
+				if info, _ := pacedhttp.AttemptFromContext(r.Context()); info.Number > 1 {
+					return b
+				}
+				return a
+			}))
+		if status, _, err := send(t, rt, newRequest(t, "GET", nil)); status != 200 {
+			t.Errorf("got %d, %v: the retry was refused", status, err)
+		}
+	})
+}
+
+func TestHiddenAcquireIsNoDeadline(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	hidden := struct{ pacedhttp.Waiter }{flights(1)}
+	_, _, err := send(t, pacedhttp.New(newScript(), pacedhttp.Pace(hidden)), newRequest(t, "GET", nil).WithContext(ctx))
+	var refusal *pacedhttp.PaceError
+	if !errors.As(err, &refusal) || refusal.Timeout() || refusal.ErrorType() == "pacing_deadline" {
+		t.Errorf("a misuse is taken for a deadline: %v", err)
 	}
 }

@@ -28,9 +28,20 @@ var (
 )
 
 var (
-	errNoLimits = errors.New("pacer: Pacer has no limits: it was not made by New, Burst or Drip")
-	errHolds    = errors.New("pacer: Wait cannot say when a request is over, which MaxInFlight needs to know: use Acquire")
+	errNoLimits = &misuse{"pacer: Pacer has no limits: it was not made by New, Burst or Drip"}
+	errHolds    = &misuse{"pacer: Wait cannot say when a request is over, which MaxInFlight needs to know: use Acquire"}
 )
+
+// A misuse is a fault of the program's, which no deadline and no other attempt mends.
+type misuse struct{ text string }
+
+func (e *misuse) Error() string { return e.text }
+
+// Retryable returns false; package retrypolicy heeds it.
+func (e *misuse) Retryable() bool { return false }
+
+// ErrorType returns a name for telemetry.
+func (e *misuse) ErrorType() string { return "pacing_misuse" }
 
 // An Error is a refusal: the caller did not start and no slot was used. errors.Is tells
 // why: [ErrDeadline], [ErrQueueFull], [ErrMaxWait], [ErrTooCostly] or [ErrNotNow].

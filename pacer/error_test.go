@@ -131,3 +131,23 @@ func TestCauseOfPassedDeadline(t *testing.T) {
 		}
 	})
 }
+
+// What no other attempt mends is not taken for a refusal that a deadline is the reason of.
+func TestMisuseIsNoDeadline(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	for name, p := range map[string]*pacer.Pacer{
+		"Wait where flights are limited": pacer.Must(pacer.Config{MaxInFlight: 1}),
+		"the zero Pacer":                 {},
+	} {
+		err := p.Wait(ctx)
+		e, ok := errors.AsType[interface {
+			error
+			ErrorType() string
+			Retryable() bool
+		}](err)
+		if !ok || e.ErrorType() != "pacing_misuse" || e.Retryable() || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package retrypolicy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -144,4 +145,45 @@ func TestKeyedPacerIsServed(t *testing.T) {
 			t.Errorf("%v at %v", err, at)
 		}
 	})
+}
+
+// Call.Pacer: "A retry stands in the queue at the place of its call …, so that
+// Config.MaxWaiting of a pacer does not refuse it".
+func TestMaxWaitingRefusesNoRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 2, Period: time.Minute}}, MaxWaiting: 1})
+		c := Call[int]{Pacer: p, Policy: Must(Config{MaxAttempts: 2, Backoff: Constant(time.Second)})}
+		errs := make(chan error, 2)
+		call := func() {
+			n := 0
+			_, err := c.Do(t.Context(), func(context.Context) (int, error) {
+				if n++; n == 1 {
+					return 0, errBoom
+				}
+				return n, nil
+			})
+			errs <- err
+		}
+		go call()
+		time.Sleep(100 * time.Millisecond)
+		go call()
+		for range 2 {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Traps: where flights are limited, Wait's error names Acquire. With a deadline near, the call
+// ends with that for its reason instead.
+func TestHiddenAcquireIsNoDeadline(t *testing.T) {
+	p := pacer.Must(pacer.Config{MaxInFlight: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, err := Call[int]{Pacer: struct{ Waiter }{p}}.Do(ctx, func(context.Context) (int, error) { return 0, nil })
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Reason != ReasonNotRetryable || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got reason %q, a deadline's: %t, %v", failure.Reason, errors.Is(err, context.DeadlineExceeded), err)
+	}
 }
