@@ -152,3 +152,86 @@ func TestPausesOfAForgottenPacerDoNotKeepItsKeyInTheOverflow(t *testing.T) {
 		}
 	})
 }
+
+// A call that was canceled after its start has ended as well.
+func TestCanceledSlotsDoNotKeepAKeyInTheOverflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer { return pacer.Burst(9, time.Minute) })
+		start(t, k.Get("a"))
+		overflow := k.Get("b")
+		canceled := slotOf(t, overflow, t.Context())
+		start(t, k.Get("c"))
+		canceled.Cancel()
+		time.Sleep(30 * time.Second)
+		start(t, k.Get("b")) // so that the overflow is not idle
+		time.Sleep(30 * time.Second)
+		if k.Get("b") == overflow {
+			t.Error("b has no pacer of its own though all its calls have ended")
+		}
+	})
+}
+
+// A key's flights are bounded wherever they began, so it stays where they are counted.
+func TestKeyedKeepsAKeyInTheOverflowWhileAnythingIsInFlightThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer { return inFlight(t, 1) })
+		a := slotOf(t, k.Get("a"), t.Context())
+		overflow := k.Get("b")
+		b := slotOf(t, overflow, t.Context())
+		a.Done()
+		time.Sleep(time.Hour)
+		if k.Get("b") != overflow {
+			t.Fatal("b has a pacer of its own while it has a flight in the overflow")
+		}
+		wantNotNow(t, overflow, t.Context(), time.Millisecond)
+		b.Done()
+		if k.Get("b") == overflow {
+			t.Error("b has no pacer of its own though nothing is in flight")
+		}
+	})
+}
+
+// What was settled to more after the last start counts from then, on a key's own pacer too.
+func TestKeyedTakesOverWhatWasSettledInTheOverflow(t *testing.T) {
+	bucket := pacer.Limit{Cost: 100, Unit: tokens, Period: time.Minute, Bucket: 100}
+	for name, tc := range map[string]struct {
+		overflow, own pacer.Limit
+		next          time.Duration
+	}{
+		"window":                   {tokenLimit(100), tokenLimit(100), 110 * time.Second},
+		"bucket":                   {bucket, bucket, 224 * time.Second}, // when 290 have flowed back
+		"window that looks back":   {pacer.Limit{Cost: 100, Unit: tokens, Period: time.Second}, tokenLimit(100), 110 * time.Second},
+		"window after a bucket":    {bucket, tokenLimit(100), 224 * time.Second},
+		"starts, after a bucket's": {pacer.Limit{Calls: 9, Period: time.Second, Bucket: 9}, pacer.Limit{Calls: 9, Period: time.Minute}, 110 * time.Second},
+		"starts, after a window's": {pacer.Limit{Calls: 9, Period: time.Second}, pacer.Limit{Calls: 9, Period: time.Minute}, 110 * time.Second},
+		"starts, in the same one":  {pacer.Limit{Calls: 9, Period: time.Minute}, pacer.Limit{Calls: 9, Period: time.Minute}, 110 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k, _ := newKeyed(t, 1, func(key string) *pacer.Pacer {
+					switch key {
+					case "a":
+						return onePerSecond(key)
+					case "b":
+						return pacerOf(t, tc.own)
+					}
+					return pacerOf(t, tc.overflow)
+				})
+				start(t, k.Get("a"))
+				began, overflow := time.Now(), k.Get("b")
+				b := slotOf(t, overflow, costing(t, 10))
+				time.Sleep(50 * time.Second)
+				b.Settle(tc.overflow.Unit, 300)
+				time.Sleep(2 * time.Second)
+				overflow.Stats() // lets windows forget what has left them
+				own := k.Get("b")
+				if own == overflow {
+					t.Fatal("b has no pacer of its own though a is idle")
+				}
+				wantNotNow(t, own, costing(t, 100), time.Until(began.Add(tc.next)))
+				time.Sleep(time.Until(began.Add(tc.next)))
+				slotOf(t, own, costing(t, 100))
+			})
+		})
+	}
+}

@@ -78,18 +78,37 @@ type Admission struct {
 	Slot   *Slot         // nil where the pacer has no use for one
 	Came   time.Time     // when the caller did
 	Waited time.Duration // from then to the start
+
+	start start
 }
 
 // Admit is for layers between a program and its requests. It is [Pacer.Acquire] where it
 // makes a difference to p what becomes of a start: where flights are bounded or costs are
-// counted. Elsewhere it is [Pacer.Wait], which costs less; Wait and [Pacer.PauseUntil] say all
-// there is to say then.
+// counted. Elsewhere it is [Pacer.Wait], which costs less; [Pacer.PauseUntil] and
+// [Admission.Cancel] say all there is to say then.
 func (p *Pacer) Admit(ctx context.Context) (Admission, error) {
 	start, err := p.wait(ctx, nil, true)
 	if err != nil {
 		return Admission{}, err
 	}
-	return Admission{start.slot, start.pacer.clock.Time(start.came), start.at - start.came}, nil
+	return Admission{start.slot, start.pacer.clock.Time(start.came), start.at - start.came, start}, nil
+}
+
+// Cancel says that nothing was sent, as [Slot.Cancel] does, which it calls where there is a
+// Slot. Where there is none, call it at most once: a second call would give back another's
+// start. On the zero Admission it does nothing.
+func (a Admission) Cancel() {
+	p := a.start.pacer
+	if a.Slot != nil || p == nil {
+		a.Slot.Cancel()
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock.Now()
+	p.revoked++
+	p.gate().Settle(now, a.start.at, 0, 1, 0)
+	p.changed(now)
 }
 
 // TryAcquire returns a slot if the caller may start now. It never waits, and never
