@@ -118,15 +118,11 @@ func (cfg Config) validate() error {
 	if len(cfg.Limits) == 0 && cfg.MaxInFlight == 0 {
 		errs = append(errs, errors.New("pacer: Config.Limits is empty, must hold at least one Limit where MaxInFlight is 0"))
 	}
-	var units []string
 	for i, l := range cfg.Limits {
 		errs = append(errs, l.problems(fmt.Sprintf("pacer: Config.Limits[%d].", i))...)
-		if l.Unit != "" && slices.Index(units, l.Unit) < 0 {
-			units = append(units, l.Unit)
-		}
 	}
-	if len(units) > maxUnits {
-		errs = append(errs, fmt.Errorf("pacer: Config.Limits counts in %d units, must be at most %d", len(units), maxUnits))
+	if n := units(cfg.Limits); n > maxUnits {
+		errs = append(errs, fmt.Errorf("pacer: Config.Limits counts in %d units, must be at most %d", n, maxUnits))
 	}
 	for _, f := range []struct {
 		name, zero string

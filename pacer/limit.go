@@ -85,6 +85,9 @@ func ParseLimits(s string) ([]Limit, error) {
 		}
 		limits = append(limits, l)
 	}
+	if n := units(limits); n > maxUnits {
+		errs = append(errs, fmt.Errorf("pacer: limits count in %d units, must be at most %d", n, maxUnits))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -111,7 +114,7 @@ func parseLimit(text string) (l Limit, err error) {
 		return l, errors.New(`must be number [unit] "/" period ["even" | "bucket" number]`)
 	}
 	amount = strings.TrimSpace(amount)
-	unit := strings.TrimLeft(amount, "0123456789")
+	unit := strings.TrimLeft(strings.TrimLeft(amount, "+-"), "0123456789")
 	n, err := parseNumber(strings.TrimSuffix(amount, unit))
 	if err != nil {
 		return l, err
@@ -199,6 +202,16 @@ func (l Limit) problems(name string) []error {
 		invalid("Even", true, "false where Bucket is set (%d)", l.Bucket)
 	}
 	return errs
+}
+
+// units returns in how many units limits count, starts left out.
+func units(limits []Limit) int {
+	seen := make(map[string]bool)
+	for _, l := range limits {
+		seen[l.Unit] = true
+	}
+	delete(seen, "")
+	return len(seen)
 }
 
 func isUnit(s string) bool {

@@ -52,7 +52,9 @@ func TestParseLimitsSaysWhatIsWrongAndWhatIsAllowed(t *testing.T) {
 		{"20/s,", `pacer: limit 2, "": must be number [unit] "/" period ["even" | "bucket" number]`},
 		{"/s", `pacer: limit 1, "/s": ` + number("")},
 		{"0/s", `pacer: limit 1, "0/s": ` + number("0")},
-		{"-1/s", `pacer: limit 1, "-1/s": ` + number("")},
+		{"-1/s", `pacer: limit 1, "-1/s": ` + number("-1")},
+		{"+1 tokens/s", `pacer: limit 1, "+1 tokens/s": ` + number("+1")},
+		{"tokens/s", `pacer: limit 1, "tokens/s": ` + number("")},
 		{"99999999999999999999/s", `pacer: limit 1, "99999999999999999999/s": ` + number("99999999999999999999")},
 		{"1/", `pacer: limit 1, "1/": has no period, ` + period},
 		{"1/m", `pacer: limit 1, "1/m": period is "m", ` + period},
@@ -73,6 +75,20 @@ func TestParseLimitsSaysWhatIsWrongAndWhatIsAllowed(t *testing.T) {
 	}
 }
 
+func TestParseLimitsReadsNoMoreUnitsThanNewTakes(t *testing.T) {
+	text := "1/s"
+	for i := range 16 {
+		text += fmt.Sprintf(", 5 unit%d/s, 50 unit%d/min", i, i)
+	}
+	if limits, err := pacer.ParseLimits(text); len(limits) != 33 || err != nil {
+		t.Errorf("ParseLimits: %d limits, %v, want 33", len(limits), err)
+	}
+	limits, err := pacer.ParseLimits(text + ", 1 more/s")
+	if want := "pacer: limits count in 17 units, must be at most 16"; limits != nil || err == nil || err.Error() != want {
+		t.Errorf("ParseLimits: %v, %v\nwant %s", limits, err, want)
+	}
+}
+
 // What ParseLimits reads New takes, and Limit.String writes; what New takes ParseLimits
 // reads from what Limit.String writes.
 func FuzzParseLimits(f *testing.F) {
@@ -86,7 +102,7 @@ func FuzzParseLimits(f *testing.F) {
 	f.Add("", 5, 0, "", int64(never), true, 0)
 	f.Fuzz(func(t *testing.T, text string, calls, cost int, unit string, period int64, even bool, bucket int) {
 		if limits, err := pacer.ParseLimits(text); err == nil {
-			if _, err := pacer.New(pacer.Config{Limits: limits}); err != nil && len(limits) <= 16 {
+			if _, err := pacer.New(pacer.Config{Limits: limits}); err != nil {
 				t.Errorf("%q is read as %+v, which New does not take: %v", text, limits, err)
 			}
 			wantRoundTrip(t, limits)
