@@ -13,9 +13,9 @@ const maxUnits = 16
 // the other; units that no limit counts in do not matter.
 //
 // A call that names no cost, or a negative one, costs 1, and Stats counts it as
-// Uncosted. 0 means that it costs nothing in this unit, and does not
-// wait for it either. What it cost in the end is
-// for [Slot.Settle] to say.
+// Uncosted. 0 means that it costs nothing in this unit, and needs no room there; behind
+// others who wait for some it waits its turn nevertheless. What it cost in the end is for
+// [Slot.Settle] to say.
 //
 // The cost is that of every start made with the context: put it on the context of one
 // call, not on that of a program.

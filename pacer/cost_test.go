@@ -127,3 +127,15 @@ func TestCostsInManyUnits(t *testing.T) {
 		}
 	})
 }
+
+// Nobody overtakes the head, not even who needs nothing of what it waits for.
+func TestWhatCostsNothingNeedsNoRoomAndWaitsItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(pacerOf(t, tokenLimit(100)))
+		c.arriveWith(costing(t, 100))
+		c.arriveWith(costing(t, 0))
+		c.arriveWith(costing(t, 50))
+		c.arriveWith(costing(t, 0))
+		c.wantStarts(t, seconds(0, 0, 60, 60))
+	})
+}

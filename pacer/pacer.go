@@ -111,8 +111,9 @@ func (a Admission) Cancel() {
 	p.changed(now)
 }
 
-// TryAcquire returns a slot if the caller may start now. It never waits, and never
-// overtakes those who do. Otherwise the error matches [ErrNotNow], and its Wait says when
+// TryAcquire returns a slot if the caller may start now. It never waits, and overtakes
+// nobody who came before it; by [WithArrival] it may go before those who wait. Otherwise the
+// error matches [ErrNotNow], and its Wait says when
 // to ask again; or it is one of Acquire's, where waiting would not help.
 func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 	s := new(Slot)
