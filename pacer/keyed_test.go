@@ -411,6 +411,11 @@ func TestKeyedIsSafeForConcurrentUse(t *testing.T) {
 					t.Error(err)
 				}
 				p.Allow()
+				if s, err := p.TryAcquire(t.Context()); err == nil {
+					s.Settle("", 2)
+					s.Report(pacer.Outcome{Throttled: true, Delay: time.Microsecond})
+					s.Cancel()
+				}
 				p.PauseUntil(time.Now().Add(time.Microsecond))
 				p.Stats()
 			}

@@ -113,8 +113,8 @@ func (a Admission) Cancel() {
 
 // TryAcquire returns a slot if the caller may start now. It never waits, and overtakes
 // nobody who came before it; by [WithArrival] it may go before those who wait. Otherwise the
-// error matches [ErrNotNow], and its Wait says when
-// to ask again; or it is one of Acquire's, where waiting would not help.
+// error matches [ErrNotNow], and its Wait says when to ask again; or it is one of Acquire's,
+// where waiting would not help.
 func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 	s := new(Slot)
 	p.estimate(ctx, s)
