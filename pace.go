@@ -298,7 +298,7 @@ func admit(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter, o
 	if err == nil && ctx.Err() == nil && limited.Err() == nil {
 		return start, "", nil
 	}
-	start.Slot.Cancel()
+	start.Cancel()
 	start.Slot = nil
 	switch {
 	case ctx.Err() != nil:
