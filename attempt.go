@@ -117,11 +117,16 @@ func (a *attempt) waitsFor(t *paceTransport) bool { return slices.Contains(a.ret
 // startsWith reports whether t is the last layer that the attempt waits in.
 func (a *attempt) startsWith(t *paceTransport) bool { return a.retry.paces[len(a.retry.paces)-1] == t }
 
-// admitted notes a start, or its refusal; there may be several Pace layers.
-func (a *attempt) admitted(start pacer.Admission) {
-	a.info.PacedFor += start.Waited
-	if a.arrived == 0 && !start.Came.IsZero() {
-		a.arrived = start.Came.Sub(loaded)
+// admitted notes a wait, and the start if it was a pacer's that measured it; there may be
+// several Pace layers.
+func (a *attempt) admitted(took wait, start *pacer.Admission) {
+	a.info.PacedFor += took.waited
+	switch {
+	case a.arrived != 0:
+	case took.began != 0:
+		a.arrived = took.began
+	default:
+		a.arrived = start.Came().Sub(loaded)
 	}
 }
 

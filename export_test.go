@@ -15,5 +15,5 @@ func Discard(resp *http.Response) {
 
 // ReportOf is what a Pace layer tells a slot of a result.
 func ReportOf(resp *http.Response, err error, v retrypolicy.Verdict) (o pacer.Outcome, known bool) {
-	return report(resp, err, v, nil)
+	return report(new(http.Request), resp, err, v, nil)
 }

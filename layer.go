@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
@@ -113,6 +114,8 @@ type holding struct {
 	req  *http.Request  // its body is not in the hands of the layers below
 	resp *http.Response // nobody above has it yet
 	slot *slotContext
+
+	start pacer.Admission // of a request without a slot; nothing to close
 }
 
 func (h *holding) close() {

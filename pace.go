@@ -48,6 +48,11 @@ type Acquirer interface {
 // one host's trouble must not stop the others, give the layer that they share a
 // Waiter without PauseUntil.
 //
+// A *pacer.Pacer, or another [Acquirer], also hears what the server says is left of its
+// quotas, as [quota.Read] reads it from every response: it lowers what the pacer allows, and
+// never raises it. What comes from another host than the call's first, by a redirect, teaches
+// and pauses nothing.
+//
 // A w that is an [Acquirer] grants a slot, and is told what becomes of the request. Pace
 // reports how it went when the headers are here, by the verdict of the same policy: what is
 // accepted worked, Transient, Unprocessed and an attempt's timeout failed; nothing is
@@ -173,19 +178,32 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	held.req = nil
 	resp, err := exchange(t.next, req)
 	held.resp = resp
-	if slot != nil {
-		slot.heard(resp, err, judge(req, resp, err, a), a)
-	} else if w != nil && resp != nil && judge(req, resp, nil, a) == retrypolicy.Throttled {
-		pause(w, delayOf(resp, a))
+	switch {
+	case slot != nil:
+		slot.heard(req, resp, err, a)
+	case w != nil && resp != nil:
+		tell(w, held.start, req, resp, a)
 	}
 	held.resp, held.slot = nil, nil
 	return resp, err
 }
 
-// pause holds back all callers of a Waiter that can.
-func pause(w Waiter, d time.Duration) {
-	if p, ok := w.(interface{ PauseUntil(time.Time) }); ok && d > 0 {
-		p.PauseUntil(time.Now().Add(d))
+// tell hands on what a response says to a Waiter that gave no slot.
+func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Response, a *attempt) {
+	v := judge(req, resp, nil, a)
+	if v == retrypolicy.Accept && len(resp.Header) == 0 {
+		return
+	}
+	o, known := report(req, resp, nil, v, a)
+	switch p := w.(type) {
+	case *pacer.Pacer:
+		if known && (o.Throttled || o.Quotas != nil) {
+			start.Report(o)
+		}
+	case interface{ PauseUntil(time.Time) }:
+		if o.Delay > 0 {
+			p.PauseUntil(time.Now().Add(o.Delay))
+		}
 	}
 }
 
@@ -230,19 +248,21 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 		a.hold()
 	}
 	observer := observerFrom(ctx)
-	observer.slotRequested(ctx, SlotInfo{Request: req})
+	if observer != nil {
+		observer.slotRequested(ctx, SlotInfo{Request: req})
+	}
 	limited, tooLate, cancel := bound(ctx, a)
 	defer cancel()
-	start, reason, err := admit(ctx, limited, tooLate, w, observer != nil)
-	if start.Slot != nil {
-		held.slot = newSlotContext(req.Context(), start.Slot, t)
+	took, reason, err := admit(ctx, limited, tooLate, w, observer != nil, &held.start)
+	if slot := took.slot; slot != nil {
+		held.slot = newSlotContext(req.Context(), slot, t)
 	}
-	if a != nil {
-		a.admitted(start)
+	if a != nil && (err == nil || took.began != 0) {
+		a.admitted(took, &held.start)
 	}
 	if err == nil {
 		if observer != nil {
-			observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: start.Waited, Costs: start.Slot.Costs(), InFlight: start.Slot.InFlight()})
+			observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: took.waited, Costs: took.slot.Costs(), InFlight: took.slot.InFlight()})
 		}
 		return nil
 	}
@@ -253,7 +273,7 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 	if refusal, refused := err.(*PaceError); refused {
 		why = refusal.Err
 	}
-	observer.slotRefused(ctx, SlotInfo{Request: req, Waited: start.Waited, Err: why})
+	observer.slotRefused(ctx, SlotInfo{Request: req, Waited: took.waited, Err: why})
 	return err
 }
 
@@ -276,43 +296,54 @@ func bound(ctx context.Context, a *attempt) (context.Context, retrypolicy.Reason
 	return ctx, retrypolicy.ReasonDeadline, func() {}
 }
 
+// A wait is that for a start.
+type wait struct {
+	began, waited time.Duration // on uptime's clock; began is zero where nobody asked
+	slot          *pacer.Slot   // if there is one
+}
+
 // admit waits for w until limited, which is ctx or ends before it. If there is no start it
 // says why: ctx has ended, which wins over one that comes at that moment, or w refused. How
 // long a refusal took is measured only if somebody observes it.
-func admit(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter, observed bool) (start pacer.Admission, reason retrypolicy.Reason, err error) {
+func admit(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter, observed bool, start *pacer.Admission) (took wait, reason retrypolicy.Reason, err error) {
 	p, measures := w.(*pacer.Pacer) // not what embeds one: it may have an Acquire of its own
-	var began time.Duration
 	if observed || !measures {
-		began = uptime()
+		took.began = uptime()
 	}
 	if measures {
-		start, err = p.Admit(limited)
+		*start, err = p.Admit(limited)
+		took.slot = start.Slot()
 	} else if q, ok := w.(Acquirer); ok {
-		start.Slot, err = q.Acquire(limited)
+		took.slot, err = q.Acquire(limited)
 	} else {
 		err = w.Wait(limited)
 	}
-	if began != 0 && (err != nil || !measures) {
-		start.Came, start.Waited = loaded.Add(began), uptime()-began
+	switch {
+	case err == nil && measures:
+		took.waited = start.Waited()
+	case took.began != 0:
+		took.waited = uptime() - took.began
 	}
 	if err == nil && ctx.Err() == nil && limited.Err() == nil {
-		return start, "", nil
+		return took, "", nil
 	}
-	start.Cancel()
-	start.Slot = nil
+	if took.slot.Cancel(); measures && took.slot == nil {
+		start.Cancel()
+	}
+	took.slot = nil
 	switch {
 	case ctx.Err() != nil:
-		return start, retrypolicy.NewError(ctx, 0, "", nil).Reason, interrupted(ctx, err)
+		return took, retrypolicy.NewError(ctx, 0, "", nil).Reason, interrupted(ctx, err)
 	case limited.Err() != nil:
-		return start, tooLate, &PaceError{interrupted(limited, err)}
+		return took, tooLate, &PaceError{interrupted(limited, err)}
 	case !waiter.TooLate(limited, err):
-		return start, retrypolicy.ReasonNotRetryable, &PaceError{err}
+		return took, retrypolicy.ReasonNotRetryable, &PaceError{err}
 	case tooLate == retrypolicy.ReasonMaxElapsed:
-		return start, tooLate, &PaceError{fmt.Errorf("%w: %w", errMaxElapsed, err)}
+		return took, tooLate, &PaceError{fmt.Errorf("%w: %w", errMaxElapsed, err)}
 	case !errors.Is(err, context.DeadlineExceeded):
-		return start, tooLate, &PaceError{fmt.Errorf("%w: %w", context.DeadlineExceeded, err)}
+		return took, tooLate, &PaceError{fmt.Errorf("%w: %w", context.DeadlineExceeded, err)}
 	default:
-		return start, tooLate, &PaceError{err}
+		return took, tooLate, &PaceError{err}
 	}
 }
 

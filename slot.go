@@ -9,6 +9,7 @@ import (
 
 	"github.com/pacedhttp/pacedhttp/internal/waiter"
 	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/quota"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
@@ -56,13 +57,17 @@ func leaves(req *http.Request) {
 
 // heard tells the slot what the layers below brought to a, if it is an attempt's, and when it
 // will be over: with the body of the response.
-func (s *slotContext) heard(resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) {
+func (s *slotContext) heard(req *http.Request, resp *http.Response, err error, a *attempt) {
 	s.answered.Store(true)
-	if outcome, known := report(resp, err, v, a); known && s.sent.Load() {
+	v := judge(req, resp, err, a)
+	if outcome, known := report(req, resp, err, v, a); known && s.sent.Load() {
 		s.slot.Report(outcome)
 	}
-	if v == retrypolicy.Unprocessed {
+	switch {
+	case v == retrypolicy.Unprocessed:
 		s.slot.Refund()
+	case resp != nil && isFree(resp):
+		s.slot.Settle("", 0)
 	}
 	if err != nil || bodiless(resp) {
 		s.end()
@@ -75,6 +80,12 @@ func (s *slotContext) heard(resp *http.Response, err error, v retrypolicy.Verdic
 	if !s.isOf(resp.Request.Context()) { // the base named a request of its own
 		resp.Request = resp.Request.WithContext(s)
 	}
+}
+
+// isFree reports whether the server counts no request: so GitHub does with what has not been
+// modified (GitHub docs, "Best practices for using the REST API").
+func isFree(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusNotModified && resp.Header["X-Ratelimit-Resource"] != nil
 }
 
 // bodiless reports whether nothing follows the headers (RFC 9110 §6.4.1). Over HTTP/2 there
@@ -100,16 +111,25 @@ func (s *slotContext) isOf(ctx context.Context) bool {
 }
 
 // report is what a pacer hears of a result. Of an error that is nobody's failure, such as a
-// cancellation, it hears nothing.
-func report(resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) (o pacer.Outcome, known bool) {
+// cancellation, and of another host's answer it hears nothing.
+func report(req *http.Request, resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) (o pacer.Outcome, known bool) {
+	if resp != nil {
+		if leftHost(req) {
+			return o, false
+		}
+		if len(resp.Header) > 0 {
+			o.Quotas = quota.Read(resp.Header, time.Now())
+		}
+	}
 	switch {
 	case v == retrypolicy.Throttled:
-		return pacer.Outcome{Throttled: true, Delay: delayOf(resp, a)}, true
+		o.Throttled, o.Delay = true, delayOf(resp, a)
 	case v != retrypolicy.Accept:
-		return pacer.Outcome{Failed: true}, true
+		o.Failed = true
 	default:
-		return pacer.Outcome{}, err == nil
+		return o, err == nil
 	}
+	return o, true
 }
 
 // remembered returns ctx with the slots of a request that was sent in another context.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/quota"
 )
 
 // BenchmarkFreeSlot is the cost of a start for which nothing has to be waited for.
@@ -71,6 +72,32 @@ func BenchmarkSettleStartsBack(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/start")
 		})
+	}
+}
+
+// BenchmarkReport is the cost of a start and of what its answer says of so many quotas, while
+// so many other requests are in flight.
+func BenchmarkReport(b *testing.B) {
+	for _, quotas := range []int{1, 4} {
+		for _, inFlight := range []int{0, 100} {
+			b.Run(fmt.Sprintf("%d quotas, %d in flight", quotas, inFlight), func(b *testing.B) {
+				p := pacer.Burst(1_000_000, time.Nanosecond)
+				said := make([]quota.State, quotas)
+				for i := range said {
+					said[i] = quota.State{Name: strconv.Itoa(i), Remaining: 1_000_000, Limit: 1_000_000, Reset: time.Hour}
+				}
+				starts := make([]pacer.Admission, inFlight+1)
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					a, err := p.Admit(context.Background())
+					if err != nil {
+						b.Fatal(err)
+					}
+					starts[i%len(starts)] = a
+					starts[(i+1)%len(starts)].Report(pacer.Outcome{Quotas: said})
+				}
+			})
+		}
 	}
 }
 

@@ -82,6 +82,15 @@ func (b *bucket) charge(now time.Duration, cost int) {
 	b.drawn, b.last = before.plus(b.amount(cost)), now
 }
 
+// lower makes no more be left than was left at a time, less what was spent since. Parts of
+// a cost are drawn whole.
+func (b *bucket) lower(now, at time.Duration, left int, spent uint64) bool {
+	most := b.size.plus(product(spent, b.period)).minus(b.amount(left)).minus(product(uint64(now-at), b.rate))
+	more := most.minus(b.drawnAt(now))
+	b.charge(now, number(more.up(b.period)))
+	return !more.isZero()
+}
+
 // settle draws anew, from that moment on, all that was drawn since.
 func (b *bucket) settle(now, at time.Duration, less int) bool {
 	i := sort.Search(b.draws.len, func(i int) bool { return b.draws.at(i).at >= at })

@@ -43,7 +43,7 @@ func costKeys(units []string) []any {
 
 // estimate notes what ctx says that s will cost, by unit.
 func (s *Slot) estimate(ctx context.Context, keys []any) {
-	s.costs = slices.Grow(s.few[:0], len(keys))[:len(keys)]
+	s.costs = slices.Grow(s.few[:0], 2*len(keys)-1)[:len(keys)]
 	s.costs[0], s.uncosted = 1, 0
 	for u := 1; u < len(keys); u++ {
 		cost, ok := ctx.Value(keys[u]).(int)

@@ -21,6 +21,7 @@
 //	                                     Period: time.Minute}                             Slot.Settle
 //	100 requests at once                 MaxInFlight: 100                                 Acquire, Slot.Done
 //	429, ask again in 30 s               -                                                Acquire, Slot.Report
+//	remaining: 17, reset in 30 s         -                                                Acquire, Slot.Report
 //
 // All of them may stand in one Config, and hold at once in one queue: a start is recorded
 // in every limit at one moment or in none. What a Config does not use costs nothing.
@@ -58,13 +59,20 @@
 // In flight: at most MaxInFlight slots are granted and not Done. The head waits for its
 // windows and for room in flight at once, so no permit is held while waiting for quota.
 //
+// What servers say: until a quota's reset no more starts, or costs, than the newest start's
+// answer said are left, less what started since. That lowers what the Config allows and never
+// raises it. Where nothing is left everybody waits for the reset, and no probe is sent then.
+// Of requests that overtook each other it counts which the server answered last, so that what
+// the others will use is not spent twice. See [Slot.Report].
+//
 // Nobody waits for nothing: a caller whose deadline or MaxWait cannot be kept is refused
-// at once, with the predicted wait. So is one who waits, when a pause, a settlement to more
-// or a retry that goes before it takes its time away; what starts that come late take away is
-// noticed when it is at the head. The prediction is exact
-// where nothing but windows decides. Where costs or flights do, it is a moment before
-// which the caller cannot start, so that a refusal is never wrong: at the limits and costs
-// known then, the caller could not have started in time unless something was given back.
+// at once, with the predicted wait. So is one who waits, when a pause, a settlement to more,
+// what a server says of its quotas, or a retry that goes before it takes its time away; what
+// starts that come late take away is noticed when it is at the head. The prediction is exact
+// where nothing but windows, and what servers say of starts, decides. Where costs or flights do,
+// it is a moment before which the caller cannot start, so that a refusal is never wrong: at
+// the limits, costs and quotas known then, the caller could not have started in time unless
+// something was given back or a server said that more is left.
 //
 // Precision: on Linux starts are within some microseconds of their slot where
 // the runtime's timer alone would be up to a millisecond late. The head spins at
@@ -83,6 +91,8 @@
 //     not after Cancel, and says false for a negative cost or a unit that no limit counts in.
 //   - Methods on a nil or zero Slot do nothing: defer slot.Done() may stand before the
 //     error check.
+//   - Where an API has several quotas, and one is used up, all callers of its pacer wait: nobody
+//     knows before which one a request is for. Give what is used up often a pacer of its own.
 //   - A cost or an arrival on a program's context is that of every call. Put it on the
 //     context of one call.
 //   - Limits that contradict themselves are errors of New: Calls and Cost, Cost without Unit,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/quota"
 )
 
 // A model's API allows so many requests and so many tokens. What an answer cost stands in
@@ -213,6 +214,34 @@ func ExampleSlot_Report() {
 	// Output:
 	// paused: true
 	// true
+}
+
+// A server's headers say that its quota is smaller than the program thinks, since others use
+// it too. Here what they said is written down; package quota reads it from a response.
+func ExampleSlot_Report_quotas() {
+	p := pacer.Burst(5000, time.Hour)
+
+	slot, err := p.Acquire(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	slot.Report(pacer.Outcome{Quotas: []quota.State{
+		{Name: "core", Remaining: 2, Limit: 5000, Reset: 20 * time.Minute},
+	}})
+	slot.Done()
+
+	for range 3 {
+		_, err = p.TryAcquire(context.Background())
+		if refusal, refused := errors.AsType[*pacer.Error](err); refused {
+			fmt.Println("ask again in", refusal.Wait().Round(time.Minute))
+		}
+	}
+	for _, q := range p.Stats().Quotas {
+		fmt.Printf("%s: %d of %d left\n", q.Name, q.Remaining, q.Limit)
+	}
+	// Output:
+	// ask again in 20m0s
+	// core: 0 of 5000 left
 }
 
 // What was never sent does not count.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
+	"github.com/pacedhttp/pacedhttp/quota"
 )
 
 // A distant gate answers after a round trip, as one beyond the process does.
@@ -94,5 +95,48 @@ func TestAnUnknownFutureRefusesNobody(t *testing.T) {
 			t.Errorf("Wait: %v after %v, want ErrMaxWait after a minute", err, time.Since(began))
 		}
 		time.Sleep(3 * time.Hour)
+	})
+}
+
+// What a server said goes before a gate: nothing is taken from it that could not be used, and
+// nothing is counted that it did not grant.
+func TestWhatAServerSaidIsAskedBeforeTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, d := behind(t, Config{Limits: []Limit{{Calls: 3, Period: time.Second, Bucket: 3}}})
+		began := time.Now()
+		s, err := p.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Report(Outcome{Quotas: []quota.State{{Remaining: 1, Reset: time.Minute}, {Name: "level"}}}) // whose level nobody knows
+		if err := p.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d.asked = nil
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := p.Wait(soon); !errors.Is(err, ErrDeadline) || d.asked != nil {
+			t.Errorf("Wait: %v, and the gate was asked for %v, want a refusal without asking it", err, d.asked)
+		}
+		if err := p.Wait(t.Context()); err != nil || time.Since(began) != 2*d.trip+time.Minute {
+			t.Errorf("Wait: %v after %v, want a start a round trip after the reset", err, time.Since(began))
+		}
+		if left := p.Stats().Quotas; left != nil {
+			t.Errorf("%+v after the reset", left)
+		}
+
+		p, _ = behind(t, Config{Limits: []Limit{{Calls: 1, Period: time.Hour}}})
+		if s, err = p.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.Report(Outcome{Quotas: []quota.State{{Remaining: 5, Reset: time.Hour}}})
+		for range 3 {
+			if p.Allow() {
+				t.Error("Allow: true")
+			}
+		}
+		if left := p.Stats().Quotas[0].Remaining; left != 5 {
+			t.Errorf("%d left, want 5: the gate granted none", left)
+		}
 	})
 }

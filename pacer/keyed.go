@@ -30,14 +30,15 @@ type KeyedConfig struct {
 // A Keyed holds a [Pacer] per key. It is safe for concurrent use.
 //
 // It forgets pacers to make room for new keys, but only idle ones: nobody waits,
-// nothing is in flight, no pause is pending, and no start counts in any limit any more. So
-// forgetting never admits a start that remembering would have refused. Whoever
-// still holds a forgotten pacer is served by the key's current one, and by its limits.
+// nothing is in flight, no pause is pending, no start counts in any limit any more, and
+// nothing that a server said of its quotas matters. So forgetting never admits a start that
+// remembering would have refused. Whoever still holds a forgotten pacer is served by the
+// key's current one, and by its limits.
 //
 // While MaxKeys pacers are busy, further keys share one overflow pacer, made for the
 // key "". As soon as there is room again, a key gets a pacer of its own, which takes
-// over the overflow's starts and pause: they are a superset of what that key started
-// there. So its pacer holds to its limits over the starts it has made on either. Where
+// over the overflow's starts, its pause and what servers said there: they are a superset of
+// what that key started and heard there. So its pacer holds to its limits over the starts it has made on either. Where
 // they look back further than the overflow remembers, the pacer begins with a pause
 // that is as long as if every forgotten start had been its own.
 //
@@ -51,9 +52,10 @@ type KeyedConfig struct {
 // times MaxKeys; beyond, every other key counts as one of them.
 //
 // What a slot hears late follows its key. Where the pacer that granted it is forgotten,
-// settling to more and a report of throttling go to the key's current one; where it is the
-// overflow, they go to all pacers as well that have taken its start over. What is given
-// back makes room on the pacer that granted the slot and on no other.
+// settling to more and a report of throttling, or that nothing is left, go to the key's current
+// one; where it is the overflow, they go to all pacers as well that have taken its start over.
+// Whatever else a server says is left means nothing there, since nobody knows what has started
+// since. What is given back makes room on the pacer that granted the slot and on no other.
 type Keyed struct {
 	newPacer func(key string) *Pacer
 	maxKeys  int
@@ -243,11 +245,13 @@ func (p *Pacer) takeOver(other *Pacer) (at time.Duration) {
 	}
 	complete := first > 0 || other.schedule.calls > 0 && !other.schedule.forgot
 	newest, debt, resumes := other.schedule.last, other.schedule.debt(), other.schedule.resumes
+	said := other.learned.known(now, 0)
 	other.mu.Unlock()
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ownNow := p.clock.Now()
+	p.adopt(said, ownNow)
 	for i := range starts {
 		starts[i] += ownNow
 	}
@@ -264,7 +268,7 @@ func (p *Pacer) takeOver(other *Pacer) (at time.Duration) {
 // with either a pacer is busy for an instant at least, and no longer for sure.
 func (p *Pacer) busyFor() time.Duration {
 	now := p.clock.Now()
-	if until := p.schedule.busyUntil(); until > now {
+	if until := max(p.schedule.busyUntil(), p.learned.busyUntil()); until > now {
 		return until - now
 	}
 	if p.queue.len > 0 || p.flights.len > 0 {

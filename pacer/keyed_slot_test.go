@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/quota"
 )
 
 // New may answer differently for a key that was forgotten, as where a program has read its
@@ -33,7 +34,7 @@ func TestAForgottenPacerServesItsCallersByTheLimitsOfTheNewOne(t *testing.T) {
 				current, began := k.Get("a"), time.Now()
 
 				admitted, err := old.Admit(costing(t, 40))
-				if useful := cfg.MaxInFlight > 0 || len(cfg.Limits) > 1; err != nil || (admitted.Slot != nil) != useful {
+				if useful := cfg.MaxInFlight > 0 || len(cfg.Limits) > 1; err != nil || (admitted.Slot() != nil) != useful {
 					t.Errorf("Admit: %+v, %v, want a slot: %t", admitted, err, useful)
 				}
 				slotOf(t, old, costing(t, 40))
@@ -44,7 +45,7 @@ func TestAForgottenPacerServesItsCallersByTheLimitsOfTheNewOne(t *testing.T) {
 					t.Errorf("Stats: %+v, want 2 granted, 3 waiting", got)
 				}
 				admitted, err = old.Admit(costing(t, 40))
-				if err != nil || admitted.Waited != 2*time.Hour || !admitted.Came.Equal(began) {
+				if err != nil || admitted.Waited() != 2*time.Hour || !admitted.Came().Equal(began) {
 					t.Errorf("Admit: %+v, %v, want a start after two hours", admitted, err)
 				}
 			})
@@ -234,4 +235,40 @@ func TestKeyedTakesOverWhatWasSettledInTheOverflow(t *testing.T) {
 			})
 		})
 	}
+}
+func TestSettlingToMoreOnASlotOfAForgottenPacerCountsInTheQuotasOfTheNewOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer { return pacer.Burst(9, time.Second) })
+		s := slotOf(t, k.Get("a"), t.Context())
+		time.Sleep(time.Second)
+		k.Get("b") // forgets a's
+		current := k.Get("a")
+		teach(slotOf(t, current, t.Context()), left(5, time.Minute))
+		s.Settle("", 3)
+		wantLeft(t, current, 3)
+	})
+}
+
+func TestReportThatNothingIsLeftOnASlotOfTheOverflowPausesThePacersThatTookItsStartOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer { return pacer.Burst(5, time.Second) })
+		start(t, k.Get("a"))
+		overflow := k.Get("b")
+		admitted, err := overflow.Admit(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		own := k.Get("b")
+		admitted.Report(pacer.Outcome{Quotas: []quota.State{left(1, time.Minute)}})
+		if got := own.Stats(); own == overflow || !got.PausedUntil.IsZero() || got.Quotas != nil {
+			t.Errorf("Stats: %+v, want nothing learned", got)
+		}
+		until := time.Now().Add(time.Hour)
+		overflow.PauseUntil(until)
+		got := admitted.Report(pacer.Outcome{Quotas: []quota.State{left(0, time.Hour)}})
+		if !got.Equal(until) || !own.Stats().PausedUntil.Equal(until) {
+			t.Errorf("Report: %v, and b is paused until %v, want %v", got, own.Stats().PausedUntil, until)
+		}
+	})
 }

@@ -25,6 +25,7 @@ type Pacer struct {
 	mu       sync.Mutex
 	schedule schedule
 	remote   gate.Gate // decides instead of schedule, if there is one
+	learned  *learned  // beside either; nil until a server has said something
 	flights  flights
 	queue    queue
 	ahead    []int         // lent to queue.ahead
@@ -36,6 +37,8 @@ type Pacer struct {
 	canceled uint64
 	late     uint64
 	uncosted []uint64 // by unit
+	begun    int64    // starts so far, canceled ones and those that others were settled to count for too
+	totals   []uint64 // what all of them cost, by unit but the first, before anything was given back; it wraps around
 
 	// successor is set when a Keyed forgets this pacer: whoever still holds it
 	// is sent to the key's new one, so that a quota never exists twice. It is told how
@@ -75,23 +78,33 @@ func (p *Pacer) Acquire(ctx context.Context) (*Slot, error) {
 
 // An Admission is a start that [Pacer.Admit] granted.
 type Admission struct {
-	Slot   *Slot         // nil where the pacer has no use for one
-	Came   time.Time     // when the caller did
-	Waited time.Duration // from then to the start
-
 	start start
 }
 
+// Slot returns the slot, nil where the pacer has no use for one.
+func (a Admission) Slot() *Slot { return a.start.slot }
+
+// Came returns when the caller did, the zero Time for a zero Admission.
+func (a Admission) Came() time.Time {
+	if a.start.pacer == nil {
+		return time.Time{}
+	}
+	return a.start.pacer.clock.Time(a.start.came)
+}
+
+// Waited returns how long the caller waited for its start.
+func (a Admission) Waited() time.Duration { return a.start.at - a.start.came }
+
 // Admit is for layers between a program and its requests. It is [Pacer.Acquire] where it
 // makes a difference to p what becomes of a start: where flights are bounded or costs are
-// counted. Elsewhere it is [Pacer.Wait], which costs less; [Pacer.PauseUntil] and
+// counted. Elsewhere it is [Pacer.Wait], which costs less; [Admission.Report] and
 // [Admission.Cancel] say all there is to say then.
 func (p *Pacer) Admit(ctx context.Context) (Admission, error) {
 	start, err := p.wait(ctx, nil, true)
 	if err != nil {
 		return Admission{}, err
 	}
-	return Admission{start.slot, start.pacer.clock.Time(start.came), start.at - start.came, start}, nil
+	return Admission{start}, nil
 }
 
 // Cancel says that nothing was sent, as [Slot.Cancel] does, which it calls where there is a
@@ -99,14 +112,15 @@ func (p *Pacer) Admit(ctx context.Context) (Admission, error) {
 // start. On the zero Admission it does nothing.
 func (a Admission) Cancel() {
 	p := a.start.pacer
-	if a.Slot != nil || p == nil {
-		a.Slot.Cancel()
+	if a.start.slot != nil || p == nil {
+		a.start.slot.Cancel()
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock.Now()
 	p.revoked++
+	p.take(now, taken{number: a.start.number, cost: 1, in: ^uint16(0), spent: true, inFlight: true})
 	p.gate().Settle(now, a.start.at, 0, 1, 0)
 	p.changed(now)
 }
@@ -173,6 +187,7 @@ func (p *Pacer) Allow() bool {
 // once, as by Wait.
 func (p *Pacer) PauseUntil(t time.Time) { p.pause(t) }
 
+// pause is PauseUntil. It reports whether a pause began, or ends later now.
 func (p *Pacer) pause(t time.Time) (changed bool) {
 	p.mu.Lock()
 	if next := p.successor; next != nil {
@@ -186,7 +201,7 @@ func (p *Pacer) pause(t time.Time) (changed bool) {
 		return false
 	}
 	p.refuseTooLate(now)
-	return true
+	return add(now, left) > p.learned.pausedUntil()
 }
 
 // charge counts what a start of the same key, made on another pacer, was settled to further.
@@ -198,10 +213,25 @@ func (p *Pacer) charge(unit string, cost int) {
 		return
 	}
 	defer p.mu.Unlock()
-	if u := slices.Index(p.units, unit); u >= 0 && p.schedule.counts(u) {
+	if u := slices.Index(p.units, unit); u >= 0 && p.counts(u) {
 		now := p.clock.Now()
-		p.gate().Charge(now, u, cost)
+		p.further(u, cost, now)
 		p.changed(now)
 		p.refuseTooLate(now)
+	}
+}
+
+// elsewhere returns the pacers that callers of the key of a start may be on by now, besides p.
+func (p *Pacer) elsewhere(at time.Duration) []*Pacer {
+	p.mu.Lock()
+	next, heirs := p.successor, p.heirs
+	p.mu.Unlock()
+	switch {
+	case next != nil:
+		return []*Pacer{next(0)}
+	case heirs != nil:
+		return heirs(at)
+	default:
+		return nil
 	}
 }

@@ -10,8 +10,8 @@ const stall = 10 * time.Millisecond
 // first; it is filled on demand. Slots belong to places in the queue, not to callers, so
 // the plan holds when someone leaves: whoever stood behind moves up.
 //
-// It is exact, but only where nothing but windows decides. Where costs or flights do,
-// places say too little, and schedule.Bound serves.
+// It is exact, but only where nothing but windows, and what a server said of starts, decides.
+// Where costs or flights do, places say too little, and schedule.Bound serves.
 type plan struct{ ring[time.Duration] }
 
 // started takes the head's start out of the plan.
@@ -21,16 +21,18 @@ func (p *plan) started(now time.Duration) {
 	}
 }
 
-// planned returns when the caller with n others ahead of it will start.
-func (s *schedule) planned(n int, now time.Duration) time.Duration {
+// planned returns when the caller with n others ahead of it will start, given what a server
+// said.
+func (s *schedule) planned(n int, now time.Duration, said *learned) time.Duration {
 	for s.plan.len <= n {
-		s.planNext(now)
+		s.planNext(now, said)
 	}
 	return max(now, s.plan.at(n))
 }
 
-func (s *schedule) planNext(now time.Duration) {
-	at := max(now, s.resumes)
+func (s *schedule) planNext(now time.Duration, said *learned) {
+	ahead := [1]int{s.plan.len}
+	at := max(now, s.resumes, said.due(ahead[:], oneStart))
 	for i := range s.limits {
 		w := &s.limits[i]
 		at = max(at, s.planOpens(w))

@@ -67,7 +67,7 @@ func TestPredictionAfterLateStart(t *testing.T) {
 			s.start(0, oneStart)
 			for n := range 3 {
 				want := time.Duration(n+1) * time.Second
-				if got := s.planned(n, 0); got != want {
+				if got := s.planned(n, 0, nil); got != want {
 					t.Fatalf("caller with %d ahead planned for %v, want %v", n, got, want)
 				}
 			}
@@ -75,7 +75,7 @@ func TestPredictionAfterLateStart(t *testing.T) {
 			s.start(now, oneStart)
 			for n := range 3 {
 				want := test.next + time.Duration(n)*time.Second
-				if got := s.planned(n, now); got != want {
+				if got := s.planned(n, now, nil); got != want {
 					t.Errorf("caller with %d ahead planned for %v, want %v", n, got, want)
 				}
 			}
@@ -87,8 +87,8 @@ func TestPredictionAfterLateStart(t *testing.T) {
 func TestPredictionIsNeverInThePast(t *testing.T) {
 	s := scheduleOf(Limit{Calls: 1, Period: time.Second})
 	s.start(0, oneStart)
-	s.planned(0, 0)
-	if got := s.planned(0, 3*time.Second); got != 3*time.Second {
+	s.planned(0, 0, nil)
+	if got := s.planned(0, 3*time.Second, nil); got != 3*time.Second {
 		t.Errorf("planned for %v, want 3s", got)
 	}
 }
@@ -117,7 +117,7 @@ func TestIdleScheduleDecidesLikeAFreshOne(t *testing.T) {
 			if got := max(now, fresh.due(oneStart)); got != now {
 				t.Fatalf("seed %d, %+v: start %d is due at %v, in a fresh schedule at %v", seed, limits, n, now, got)
 			}
-			if o, f := old.planned(3, now), fresh.planned(3, now); o != f {
+			if o, f := old.planned(3, now, nil), fresh.planned(3, now, nil); o != f {
 				t.Fatalf("seed %d, %+v: start %d: the fourth is planned for %v, in a fresh schedule for %v", seed, limits, n, o, f)
 			}
 			old.start(now, oneStart)

@@ -14,21 +14,32 @@ func (p *Pacer) predict(w *waiter, now time.Duration) time.Duration {
 // predictBehind is predict for one who has so much ahead.
 func (p *Pacer) predictBehind(ahead []int, s *Slot, now time.Duration) time.Duration {
 	if p.remote == nil && len(p.schedule.rules) == 0 && p.flights.max == 0 {
-		return p.schedule.planned(ahead[0], now)
+		return p.schedule.planned(ahead[0], now, p.learned)
 	}
-	return p.gate().Bound(now, ahead, s.cost())
+	return p.bound(ahead, s, now)
+}
+
+// bound returns a moment before which nobody starts who has so much ahead.
+func (p *Pacer) bound(ahead []int, s *Slot, now time.Duration) time.Duration {
+	from := max(now, p.learned.held())
+	return max(p.gate().Bound(from, ahead, s.cost()), p.learned.due(ahead, s.cost()))
 }
 
 // soonest returns a moment before which nobody starts, though nobody is ahead.
 func (p *Pacer) soonest(s *Slot, now time.Duration) time.Duration {
 	clear(p.ahead)
-	return p.gate().Bound(now, p.ahead, s.cost())
+	return p.bound(p.ahead, s, now)
 }
 
 // moves reports whether the head is about to start, so that those behind it may still
 // start in time though their time is up.
 func (p *Pacer) moves(now time.Duration) bool {
-	return p.remote == nil && !p.flights.full() && p.schedule.due(p.queue.head.slot.cost()) <= now
+	return p.remote == nil && !p.flights.full() && p.due(p.queue.head.slot) <= now
+}
+
+// due returns when a start may happen, though nobody is ahead and no flight is in the way.
+func (p *Pacer) due(s *Slot) time.Duration {
+	return max(p.schedule.due(s.cost()), p.learned.due(nil, s.cost()))
 }
 
 // refuseTooLate refuses those who wait and now would start too late. Where even the last of

@@ -178,6 +178,25 @@ func (s *schedule) Bound(now time.Duration, ahead, costs []int) time.Duration {
 	return at
 }
 
+// lower makes the buckets of a unit hold no more than was left at a time, less what was spent
+// since. It reports whether one did.
+func (s *schedule) lower(now time.Duration, unit int, at time.Duration, left int, spent uint64) (some bool) {
+	for _, r := range s.rules {
+		if b, ok := r.meter.(*bucket); ok && r.unit == unit {
+			some = b.lower(now, at, left, spent) || some
+		}
+	}
+	return some
+}
+
+// hasBucket reports whether a bucket counts in a unit.
+func (s *schedule) hasBucket(unit int) bool {
+	return slices.ContainsFunc(s.rules, func(r rule) bool {
+		_, ok := r.meter.(*bucket)
+		return ok && r.unit == unit
+	})
+}
+
 // counts reports whether any limit counts in a unit.
 func (s *schedule) counts(unit int) bool {
 	return unit == 0 && s.calls > 0 || slices.ContainsFunc(s.rules, func(r rule) bool { return r.unit == unit })

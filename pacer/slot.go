@@ -3,8 +3,6 @@ package pacer
 import (
 	"slices"
 	"time"
-
-	"github.com/pacedhttp/pacedhttp/quota"
 )
 
 // A Slot is a start that [Pacer.Acquire] or [Pacer.TryAcquire] granted. Whoever holds it
@@ -22,14 +20,17 @@ import (
 // Methods on a nil or zero *Slot do nothing, so that Done may be deferred before the
 // error is looked at. They are safe for concurrent use.
 type Slot struct {
-	pacer *Pacer
-	at    time.Duration // the start
+	pacer  *Pacer
+	at     time.Duration // the start
+	number int64         // of the start: Pacer.number with it
 
 	// Guarded by the pacer's mu.
 	costs    []int    // what it costs now, by unit; nil until the start where only starts are counted
-	few      [2]int   // costs, where there are no more units
+	few      [3]int   // costs and totals, where there are no more than two units
 	further  []charge // what it was settled to beyond its first costs, oldest first
 	uncosted uint32   // a bit for each unit that the caller did not know the cost in
+	notIn    uint16   // a bit for each learned quota that it does not count in
+	answered bool     // with what servers say of quotas
 	ended    bool     // by Done or Cancel
 	canceled bool
 
@@ -41,43 +42,8 @@ type Slot struct {
 // A charge is a cost that counts from a moment after the start.
 type charge struct {
 	at         time.Duration
+	number     int64 // between those of the starts before and after it
 	unit, cost int
-}
-
-// An Outcome is how a request went. The zero Outcome says that it worked.
-type Outcome struct {
-	Failed    bool          // the service did not do its work
-	Throttled bool          // it refused for its quota's sake; wins over Failed
-	Delay     time.Duration // that it asked for; 0 means that it said nothing
-	Quotas    []quota.State // what it said is left
-}
-
-// Report says how the request went, as soon as that is known: for HTTP when the headers
-// are here. One that was Throttled with a Delay pauses the pacer for so long, as
-// [Pacer.PauseUntil] does. Any other Outcome changes nothing, and nothing is meant by a
-// slot without a report.
-//
-// Report returns the end of the pause if it began or lengthened one, and the zero Time
-// otherwise. A slot that was canceled reports nothing.
-func (s *Slot) Report(o Outcome) (pausedUntil time.Time) {
-	if s == nil || s.pacer == nil || !o.Throttled || o.Delay <= 0 {
-		return time.Time{}
-	}
-	s.pacer.mu.Lock()
-	canceled := s.canceled
-	s.pacer.mu.Unlock()
-	if canceled {
-		return time.Time{}
-	}
-	until := time.Now().Add(o.Delay)
-	changed := s.pacer.pause(until)
-	for _, p := range s.elsewhere() {
-		changed = p.pause(until) || changed
-	}
-	if !changed {
-		return time.Time{}
-	}
-	return until
 }
 
 // Settle says what the start really cost in a unit; "" counts as how many starts it
@@ -90,7 +56,7 @@ func (s *Slot) Report(o Outcome) (pausedUntil time.Time) {
 // counted.
 //
 // Settle returns false if it comes too late: what would be given back counts in no limit
-// any more. So it does for a unit that no limit counts in, for a negative cost and for a
+// or quota any more. So it does for a unit that none counts in, for a negative cost and for a
 // slot that was canceled; nothing changes then.
 func (s *Slot) Settle(unit string, cost int) bool {
 	if s == nil || s.pacer == nil || cost < 0 {
@@ -98,7 +64,7 @@ func (s *Slot) Settle(unit string, cost int) bool {
 	}
 	settled, more := s.settle(unit, cost)
 	if more > 0 {
-		for _, p := range s.elsewhere() {
+		for _, p := range s.pacer.elsewhere(s.at) {
 			p.charge(unit, more)
 		}
 	}
@@ -111,37 +77,20 @@ func (s *Slot) settle(unit string, cost int) (settled bool, more int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u := slices.Index(p.units, unit)
-	if u < 0 || s.canceled || !p.schedule.counts(u) {
+	if u < 0 || s.canceled || !p.counts(u) {
 		return false, 0
 	}
 	now := p.clock.Now()
 	more = cost - s.costs[u]
 	switch {
 	case more > 0:
-		p.gate().Charge(now, u, more)
-		s.further = append(s.further, charge{now, u, more})
-		s.costs[u] = cost
+		s.charge(u, more, now)
 		p.refuseTooLate(now)
 	case more < 0 && !s.giveBack(u, -more, now):
 		return false, 0
 	}
 	p.changed(now)
 	return true, more
-}
-
-// elsewhere returns the pacers that callers of s's key may be on by now, besides its own.
-func (s *Slot) elsewhere() []*Pacer {
-	s.pacer.mu.Lock()
-	next, heirs := s.pacer.successor, s.pacer.heirs
-	s.pacer.mu.Unlock()
-	switch {
-	case next != nil:
-		return []*Pacer{next(0)}
-	case heirs != nil:
-		return heirs(s.at)
-	default:
-		return nil
-	}
 }
 
 // Refund settles to 0 what the start cost in every unit but "": nothing came of it, as where
@@ -232,46 +181,95 @@ func (s *Slot) cost() []int {
 
 // begin makes s the slot of a start at now.
 func (s *Slot) begin(p *Pacer, now time.Duration) {
-	s.pacer, s.at = p, now
+	s.pacer, s.at, s.number = p, now, p.number()
 	if s.costs == nil {
 		s.few[0] = 1
 		s.costs = s.few[:1]
 	}
-	for u := range s.costs {
+	for u := 1; u < len(s.costs); u++ {
 		if s.uncosted&(1<<u) != 0 {
 			p.uncosted[u]++
 		}
+		p.totals[u] += uint64(s.costs[u])
+		s.totals()[u-1] = int(p.totals[u])
 	}
 	p.flights.begin(s)
 }
 
-// giveBack makes s cost less, what was charged last first. If nothing of that counts any more
-// it returns false, and s costs what it did: which part was charged when matters no more.
-func (s *Slot) giveBack(unit, less int, now time.Duration) bool {
-	gate, first, rest, some := s.pacer.gate(), s.costs[unit], less, false
+// totals are Pacer.totals with s, by unit without the first; they stand behind its costs.
+func (s *Slot) totals() []int { return s.costs[len(s.costs) : 2*len(s.costs)-1] }
+
+// charge makes s cost more, as of now.
+func (s *Slot) charge(unit, more int, now time.Duration) {
+	c := charge{now, s.pacer.number() + 1, unit, more}
+	s.costs[unit] += more
+	s.further = append(s.further, c)
+	s.pacer.further(unit, more, now)
+	s.pacer.take(now, taken{c.number, unit, counted(unit, more), s.notIn, true, true})
+}
+
+// first returns what s costs without what it was charged later.
+func (s *Slot) first(unit int) int {
+	first := s.costs[unit]
 	for _, c := range s.further {
 		if c.unit == unit {
 			first -= c.cost
 		}
 	}
-	for i := len(s.further) - 1; i >= 0 && rest > 0; i-- {
-		c := &s.further[i]
-		if c.unit != unit || c.cost == 0 {
-			continue
+	return first
+}
+
+// giveBack makes s cost less, what was charged last first. If nothing of that counts any more
+// it returns false and changes nothing, unless s is to be forgotten.
+func (s *Slot) giveBack(unit, less int, now time.Duration) bool {
+	p, some := s.pacer, s.canceled
+	s.last(unit, less, func(_ int, c charge, part int) {
+		some = p.gate().Settle(now, c.at, unit, c.cost, c.cost-part) || some
+		some = p.learned.counts(now, s.taken(c, part)) || some
+	})
+	if !some {
+		return false
+	}
+	s.last(unit, less, func(i int, c charge, part int) {
+		p.take(now, s.taken(c, part))
+		if i >= 0 {
+			s.further[i].cost -= part
 		}
-		part := min(rest, c.cost)
-		some = gate.Settle(now, c.at, unit, c.cost, c.cost-part) || some
-		c.cost -= part
-		rest -= part
-	}
-	if rest > 0 {
-		some = gate.Settle(now, s.at, unit, first, first-rest) || some
-	}
+	})
+	s.costs[unit] -= less
 	for n := len(s.further); n > 0 && s.further[n-1].cost == 0; n-- {
 		s.further = s.further[:n-1]
 	}
-	if some {
-		s.costs[unit] -= less
+	return true
+}
+
+// last calls f for each part of what s was charged last, which is so much together. The start
+// itself has the place -1 in further.
+func (s *Slot) last(unit, cost int, f func(i int, c charge, part int)) {
+	first := charge{s.at, s.number, unit, s.first(unit)}
+	for i := len(s.further) - 1; i >= 0 && cost > 0; i-- {
+		if c := s.further[i]; c.unit == unit && c.cost > 0 {
+			part := min(cost, c.cost)
+			f(i, c, part)
+			cost -= part
+		}
 	}
-	return some
+	if cost > 0 {
+		f(-1, first, cost)
+	}
+}
+
+// taken is a part of what s was charged, that is given back.
+func (s *Slot) taken(c charge, part int) taken {
+	less := counted(c.unit, c.cost) - counted(c.unit, c.cost-part)
+	return taken{c.number, c.unit, less, ^s.notIn, true, !s.answered}
+}
+
+// counted returns how much of a cost is counted towards what a server says is left. More
+// starts than windows count are too many for any quota.
+func counted(unit, cost int) uint64 {
+	if unit == 0 {
+		return uint64(min(cost, maxFurther))
+	}
+	return uint64(cost)
 }

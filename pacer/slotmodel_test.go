@@ -10,9 +10,9 @@ import (
 	"github.com/pacedhttp/pacedhttp/pacer"
 )
 
-// A slotModel is what the documentation promises of costs, buckets, flights, settlements
-// and places in the queue, written down as simply as possible: it keeps everything that
-// ever counted and looks through all of it each time.
+// A slotModel is what the documentation promises of costs, buckets, flights, settlements,
+// places in the queue and what servers say of their quotas, written down as simply as
+// possible: it keeps everything that ever counted and looks through all of it each time.
 //
 // It cannot know when a Pacer refuses a caller whose wait it can only estimate. So it is
 // told what the Pacer did, allows a refusal where it was not wrong, and goes on from there.
@@ -24,6 +24,9 @@ type slotModel struct {
 	line   []*modelWaiter
 	slots  map[int]*modelSlot // by action
 	flying int
+	begun  []*modelItem // starts and what they were settled to further, in order
+	quotas []*modelQuota
+	early  int // how much was given back before a server has said anything of its quotas
 	faults []string
 	tied   bool // two things happened at one moment, whose order is anybody's guess
 }
@@ -48,17 +51,22 @@ type modelWaiter struct {
 	arrived          time.Duration
 	deadline, latest time.Duration // math.MaxInt64 = none
 	costs            map[string]int
-	waitsOnly        bool
+	held             bool // gets a slot
 	want             *outcome
 }
 
 type modelSlot struct {
-	costs    map[string]int
-	charges  map[*modelRule][]*modelCharge
-	further  map[string][]int // sizes, by order
-	inFlight bool
-	ended    bool
-	canceled bool
+	costs     map[string]int
+	charges   map[*modelRule][]*modelCharge
+	items     []*modelItem
+	answered  bool                 // with what servers say of quotas
+	elsewhere map[*modelQuota]bool // quotas that it does not count in
+	at        time.Duration
+	number    int  // in begun
+	held      bool // somebody has the slot, and not only its admission
+	inFlight  bool
+	ended     bool
+	canceled  bool
 }
 
 func newSlotModel(cfg pacer.Config) *slotModel {
@@ -158,6 +166,9 @@ func (m *slotModel) due(from time.Duration, costs map[string]int) time.Duration 
 			at = max(at, r.nextSlot())
 		}
 	}
+	for _, q := range m.quotas {
+		at = max(at, m.quotaOpens(q, from, costs))
+	}
 	return at
 }
 
@@ -188,7 +199,11 @@ func (r *modelRule) windowOpened(at time.Duration) time.Duration {
 
 // start lets a caller start now.
 func (m *slotModel) start(action int, costs map[string]int, held bool) {
-	s := &modelSlot{costs: map[string]int{}, charges: map[*modelRule][]*modelCharge{}, further: map[string][]int{}}
+	s := &modelSlot{costs: map[string]int{"": 1}, charges: map[*modelRule][]*modelCharge{}, at: m.now, held: held, elsewhere: map[*modelQuota]bool{}}
+	if m.due(m.now, costs) > m.now {
+		m.faultf("the model itself starts too early")
+	}
+	m.beginItems(s, costs)
 	for _, r := range m.rules {
 		cost := costIn(costs, r.Unit)
 		if !r.fits(m.now, cost) {
@@ -197,7 +212,7 @@ func (m *slotModel) start(action int, costs map[string]int, held bool) {
 		s.costs[r.Unit] = cost
 		s.charges[r] = append(s.charges[r], r.charge(m.now, cost, false))
 	}
-	if held {
+	if held || !m.holds() {
 		m.slots[action] = s
 		if m.cfg.MaxInFlight > 0 {
 			s.inFlight = true
@@ -226,15 +241,13 @@ func (m *slotModel) forgotten(r *modelRule, c *modelCharge) bool {
 // settle says what a slot cost, and returns what Settle does and whether that was more.
 func (m *slotModel) settle(action int, unit string, cost int) (settled, charged bool) {
 	s := m.slots[action]
-	if s == nil || s.canceled || cost < 0 {
+	if s == nil || !s.held || s.canceled || cost < 0 || !m.counts(unit) {
 		return false, false
 	}
-	was, counted := s.costs[unit]
-	if !counted {
-		return false, false
-	}
+	was := s.costs[unit]
 	if cost > was {
 		s.costs[unit] = cost
+		m.chargeItem(s, unit, cost-was)
 		for _, r := range m.rules {
 			if r.Unit == unit {
 				s.charges[r] = append(s.charges[r], r.charge(m.now, cost-was, true))
@@ -242,7 +255,18 @@ func (m *slotModel) settle(action int, unit string, cost int) (settled, charged 
 		}
 		return true, true
 	}
-	some, restore := cost == was, []func(){}
+	if cost < was && !m.giveBack(s, unit, was-cost) {
+		return false, false
+	}
+	s.costs[unit] = cost
+	return true, false
+}
+
+// giveBack takes back what was charged last. If nothing of that matters any more, nothing
+// changes.
+func (m *slotModel) giveBack(s *modelSlot, unit string, all int) bool {
+	some, restore := m.reduceItems(s, unit, all)
+	some = some || s.canceled
 	for _, r := range m.rules {
 		if r.Unit != unit {
 			continue
@@ -251,7 +275,7 @@ func (m *slotModel) settle(action int, unit string, cost int) (settled, charged 
 		if r.Bucket > 0 {
 			before = r.drawn(m.now)
 		}
-		less := was - cost
+		less := all
 		for _, c := range slices.Backward(s.charges[r]) {
 			part := min(less, c.cost)
 			less -= part
@@ -263,18 +287,17 @@ func (m *slotModel) settle(action int, unit string, cost int) (settled, charged 
 			some = some || r.Bucket == 0 || r.drawn(m.now) < before
 		}
 	}
-	if some {
-		s.costs[unit] = cost
-		return true, false
+	if !some {
+		for _, f := range restore {
+			f()
+		}
 	}
-	for _, f := range restore {
-		f()
-	}
-	return false, false
+	m.tied = m.tied || m.early > 64 // more is not remembered
+	return some
 }
 
 func (m *slotModel) done(action int) {
-	if s := m.slots[action]; s != nil && !s.ended {
+	if s := m.slots[action]; s != nil && s.held && !s.ended {
 		s.ended = true
 		if s.inFlight {
 			m.flying--
@@ -284,14 +307,14 @@ func (m *slotModel) done(action int) {
 
 func (m *slotModel) cancel(action int) {
 	s := m.slots[action]
-	if s == nil || s.ended {
+	if s == nil || !s.held || s.ended {
 		return
 	}
 	m.done(action)
-	for unit := range s.costs {
-		m.settle(action, unit, 0)
-	}
 	s.canceled = true
+	for unit, cost := range s.costs {
+		m.giveBack(s, unit, cost)
+	}
 }
 
 // predicted returns when a caller would start behind those ahead, if all of them stay and
@@ -304,9 +327,11 @@ func (m *slotModel) predicted(ahead []*modelWaiter, costs map[string]int) time.D
 		c.charges = slices.Clone(r.charges)
 		copied.rules = append(copied.rules, &c)
 	}
+	copied.begun = slices.Clone(m.begun)
 	at := m.now
 	for _, w := range ahead {
 		at = copied.due(at, w.costs)
+		copied.beginItems(&modelSlot{}, w.costs)
 		for _, r := range copied.rules {
 			r.charge(at, costIn(w.costs, r.Unit), false)
 		}

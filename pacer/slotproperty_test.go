@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/quota"
 )
 
 var seeds = flag.Int("seeds", 300, "how many random histories TestSlotsDoWhatTheModelDoes judges")
 
 // TestSlotsDoWhatTheModelDoes compares every start, refusal, prediction and answer over
 // random limits of all kinds together, flights, arrivals, places, costs, settlements,
-// reports, cancellations, deadlines and pauses.
+// reports, quotas of servers, cancellations, deadlines and pauses.
 func TestSlotsDoWhatTheModelDoes(t *testing.T) {
 	reached := map[string]int{}
 	tied := 0
@@ -66,6 +67,8 @@ type deed struct {
 	cancel   time.Duration  // of the context; 0 = never
 	deadline time.Duration  // of the context; 0 = none
 	until    time.Duration  // pause, report
+	admit    bool           // acquire: for a layer, by Admit
+	quotas   []quota.State  // report
 	slot     int            // settle, done, give up, report: of which deed
 	unit     string         // settle
 	cost     int            // settle
@@ -85,6 +88,7 @@ type history struct {
 	*rand.Rand
 	moments time.Duration
 	cfg     pacer.Config
+	learns  bool // from what servers say
 	deeds   []deed
 }
 
@@ -96,6 +100,7 @@ func (h *history) moment(from, span time.Duration) time.Duration {
 func newHistory(r *rand.Rand) *history {
 	h := &history{Rand: r}
 	interval := h.configure()
+	h.learns = h.IntN(3) > 0
 	h.act(interval)
 	return h
 }
@@ -164,6 +169,8 @@ func (h *history) act(interval time.Duration) {
 			d.do, d.costs = wait, nil
 		case 5, 6, 7:
 			d.do = try
+		case 8, 9, 10, 11, 12:
+			d.admit = true
 		}
 		if h.IntN(4) == 0 {
 			d.arrived = max(1, h.moment(at, grain)-time.Duration(h.Int64N(int64(8*interval)))/grain*grain)
@@ -202,8 +209,38 @@ func (h *history) costs() map[string]int {
 	return costs
 }
 
+// quotas makes up what a server says at a time.
+func (h *history) quotas(at, interval time.Duration) (said []quota.State) {
+	for range 1 + h.IntN(3) {
+		s := quota.State{Name: []string{"", "core", "search"}[h.IntN(3)], Unit: []string{"", "", "tokens", "points", "pints"}[h.IntN(5)]}
+		scale := 1
+		if s.Unit != "" {
+			scale = 10
+		}
+		s.Remaining = h.IntN(5 * scale)
+		if h.IntN(2) == 0 {
+			s.Limit = 1 + h.IntN(8*scale)
+		}
+		if h.IntN(6) > 0 {
+			s.Reset = h.moment(at+grain, 6*interval) - at
+		}
+		if h.IntN(3) == 0 {
+			s.Window = h.moment(grain, 6*interval)
+		}
+		said = append(said, s)
+	}
+	return said
+}
+
 // follow makes up what is said of the slot of a deed.
 func (h *history) follow(slot int, at, interval time.Duration) {
+	for h.learns && h.IntN(2) == 0 {
+		d := deed{at: h.moment(at+grain, 6*interval), do: report, slot: slot}
+		if d.quotas = h.quotas(d.at, interval); h.IntN(6) == 0 {
+			d.until = h.moment(d.at, 8*interval)
+		}
+		h.deeds = append(h.deeds, d)
+	}
 	for range h.IntN(4) {
 		d := deed{at: h.moment(at+grain, 12*interval), slot: slot}
 		switch h.IntN(8) {
@@ -227,6 +264,7 @@ func (h *history) follow(slot int, at, interval time.Duration) {
 func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
 	outcomes := make([]outcome, len(h.deeds))
 	slots := make([]*pacer.Slot, len(h.deeds))
+	reports := make([]func(pacer.Outcome) time.Time, len(h.deeds))
 	begin := time.Now()
 	var mu sync.Mutex // of slots; nothing happens at one moment, but the race detector cannot know
 	var wg sync.WaitGroup
@@ -251,7 +289,7 @@ func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
 				cancel()
 			}
 			mu.Lock()
-			slot := slots[d.slot]
+			slot, tell := slots[d.slot], reports[d.slot]
 			mu.Unlock()
 			out := &outcomes[i]
 			switch d.do {
@@ -265,13 +303,22 @@ func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
 			case wait:
 				*out = slotOutcome(p.Wait(ctx))
 			case acquire, try:
-				ask := p.Acquire
-				if d.do == try {
-					ask = p.TryAcquire
+				var s *pacer.Slot
+				var err error
+				var a pacer.Admission
+				switch {
+				case d.admit:
+					a, err = p.Admit(ctx)
+					s = a.Slot()
+				case d.do == try:
+					s, err = p.TryAcquire(ctx)
+				default:
+					s, err = p.Acquire(ctx)
 				}
-				s, err := ask(ctx)
 				mu.Lock()
-				slots[i] = s
+				if slots[i], reports[i] = s, s.Report; d.admit {
+					reports[i] = a.Report
+				}
 				mu.Unlock()
 				*out = slotOutcome(err)
 			case settle:
@@ -285,8 +332,10 @@ func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
 				slot.Cancel()
 			case report:
 				out.how = unchanged
-				until := slot.Report(pacer.Outcome{Throttled: true, Delay: d.until - d.at})
-				if !until.IsZero() {
+				if tell == nil {
+					tell = slot.Report
+				}
+				if until := tell(d.outcome()); !until.IsZero() {
 					out.how, out.wait = lengthened, until.Sub(begin)
 				}
 			}
@@ -295,6 +344,11 @@ func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
 	}
 	wg.Wait()
 	return outcomes
+}
+
+// outcome is what a report says.
+func (d deed) outcome() pacer.Outcome {
+	return pacer.Outcome{Throttled: d.until != 0, Delay: max(0, d.until-d.at), Quotas: d.quotas}
 }
 
 func slotOutcome(err error) outcome {
@@ -417,7 +471,7 @@ func (m *slotModel) serve() {
 			return
 		default:
 			*w.want = outcome{how: started, at: m.now}
-			m.start(w.action, w.costs, !w.waitsOnly)
+			m.start(w.action, w.costs, w.held)
 		}
 		m.line = m.line[1:]
 	}
@@ -477,9 +531,10 @@ func (m *slotModel) do(i int, d deed, want *outcome, got []outcome) {
 		m.cancel(d.slot)
 	case report:
 		want.how = unchanged
-		if s := m.slots[d.slot]; s != nil && !s.canceled && d.until > d.at && d.until > m.paused {
-			want.how, want.wait = lengthened, d.until
-			m.pause(d.until, got)
+		if s := m.slots[d.slot]; s != nil && !s.canceled {
+			if until := m.report(s, d.outcome(), got); until > 0 {
+				want.how, want.wait = lengthened, until
+			}
 		}
 	default:
 		m.arrive(i, d, want, got)
@@ -489,7 +544,7 @@ func (m *slotModel) do(i int, d deed, want *outcome, got []outcome) {
 func (m *slotModel) arrive(i int, d deed, want *outcome, all []outcome) {
 	got := all[i]
 	w := &modelWaiter{
-		action: i, costs: d.costs, want: want, waitsOnly: d.do == wait,
+		action: i, costs: d.costs, want: want, held: d.do != wait && (!d.admit || m.holds()),
 		arrived: m.now, deadline: math.MaxInt64, latest: math.MaxInt64,
 	}
 	if d.arrived != 0 {
@@ -512,7 +567,7 @@ func (m *slotModel) arrive(i int, d deed, want *outcome, all []outcome) {
 		return
 	case place == 0 && at == m.now && !m.full() && (d.do == try || len(m.line) == 0):
 		want.how = started
-		m.start(i, w.costs, d.do != wait)
+		m.start(i, w.costs, w.held)
 		m.refuseTooLate(all)
 		return
 	case d.do == try:

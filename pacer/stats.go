@@ -18,7 +18,8 @@ type Stats struct {
 	InFlight       int
 	OldestInFlight time.Time
 
-	// PausedUntil is the end of the current pause; zero if there is none.
+	// PausedUntil is the end of the current pause; zero if there is none. Where a server
+	// said that nothing is left of a quota that is its reset.
 	PausedUntil time.Time
 
 	// Next is when the next start may happen: the moment of the call to Stats,
@@ -36,6 +37,10 @@ type Stats struct {
 
 	// Limits is how each of Config.Limits stands, in their order.
 	Limits []LimitStats
+
+	// Quotas is what servers said of theirs, by [Slot.Report], while it matters; nil if
+	// nothing does.
+	Quotas []QuotaStats
 }
 
 // LimitStats is how one limit stands.
@@ -45,6 +50,14 @@ type LimitStats struct {
 	Left     int       // what may still start or be spent now
 	Uncosted uint64    // starts so far that named no cost in the limit's Unit, and so cost 1
 	Next     time.Time // when this limit has room for a start that costs 1: the moment of the call, or later
+}
+
+// QuotaStats is how a quota stands of which a server said something.
+type QuotaStats struct {
+	Name, Unit string    // as in quota.State
+	Remaining  int       // what is left now: what the server said, or the whole after the reset, less what started since
+	Limit      int       // what is the whole; 0 if the server did not say
+	Reset      time.Time // when it will be whole again; zero if it is, and nothing was heard since
 }
 
 // Stats returns a consistent picture of the pacer. Times far beyond the range
@@ -72,8 +85,8 @@ func (p *Pacer) Stats() Stats {
 	if at, ok := p.flights.began(); ok {
 		stats.OldestInFlight = wall.Add(at - now)
 	}
-	if p.schedule.resumes > now {
-		stats.PausedUntil = when(p.schedule.resumes)
+	if until := max(p.schedule.resumes, p.learned.pausedUntil()); until > now {
+		stats.PausedUntil = when(until)
 	}
 	one := new(Slot)
 	one.estimate(context.Background(), p.keys)
@@ -81,9 +94,10 @@ func (p *Pacer) Stats() Stats {
 	if p.queue.head != nil {
 		head = p.queue.head.slot
 	}
-	stats.Next = when(p.schedule.due(head.cost()))
+	stats.Next = when(p.due(head))
 	stats.Predicted = when(p.predict(&waiter{slot: one, arrived: now}, now))
 	stats.Limits = p.limitStats(now, when)
+	stats.Quotas = p.learned.stats(now, when)
 	return stats
 }
 
@@ -106,6 +120,18 @@ func (p *Pacer) limitStats(now time.Duration, when func(time.Duration) time.Time
 		all[i].Used, all[i].Left = r.used(now)
 		all[i].Uncosted = p.uncosted[r.unit]
 		all[i].Next = when(r.due(1))
+	}
+	return all
+}
+
+// stats needs Pacer.mu.
+func (l *learned) stats(now time.Duration, when func(time.Duration) time.Time) (all []QuotaStats) {
+	for _, q := range l.known(now, now) {
+		one := QuotaStats{Name: q.name, Unit: q.unit, Remaining: q.left(now), Limit: number(q.limit)}
+		if q.reset > now {
+			one.Reset = when(q.reset)
+		}
+		all = append(all, one)
 	}
 	return all
 }

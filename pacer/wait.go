@@ -12,6 +12,7 @@ type start struct {
 	pacer    *Pacer        // that granted it
 	slot     *Slot         // nil where the pacer has no use for one
 	came, at time.Duration // when the caller came and when it started, on the pacer's clock
+	number   int64         // Pacer.number with it
 }
 
 // wait sees a caller to its start. s is nil for one that needs no slot; heard says whether
@@ -44,8 +45,9 @@ func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 	// and could date a start before the one that preceded it.
 	now := p.clock.Now()
 	if p.queue.len == 0 && p.ask(s, now).Now(now) {
+		number := p.number()
 		p.mu.Unlock()
-		return start{p, s, now, now}, nil
+		return start{p, s, now, now, number}, nil
 	}
 	w, err := p.enqueue(ctx, s, now)
 	p.mu.Unlock()
@@ -79,8 +81,9 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 					p.late++
 				}
 				p.leave(w)
+				number := p.number()
 				p.mu.Unlock()
-				return start{p, w.slot, w.joined, now}, nil
+				return start{p, w.slot, w.joined, now, number}, nil
 			}
 			soonest := answer.At
 			if answer.Again {
@@ -129,6 +132,10 @@ func (p *Pacer) wake() {
 
 // The methods below need p.mu.
 
+// number returns that of the newest start. Starts are numbered in order, by twos, so that what
+// they are settled to further finds its place between.
+func (p *Pacer) number() int64 { return 2 * p.begun }
+
 // unfit returns why a caller may never start, whatever the time.
 func (p *Pacer) unfit(ctx context.Context, s *Slot) error {
 	if p.sleeper == nil {
@@ -154,10 +161,17 @@ func (p *Pacer) gate() gate.Gate {
 	return &p.schedule
 }
 
-// ask asks for a start at now and takes it if it may be.
+// ask asks for a start at now and takes it if it may be. What a server said goes first, so
+// that nothing is taken from the gate that cannot be used.
 func (p *Pacer) ask(s *Slot, now time.Duration) gate.Answer {
 	if p.flights.full() {
 		return gate.Answer{At: forever, Again: true}
+	}
+	said := longAgo
+	if p.learned != nil {
+		if said = p.learned.due(nil, s.cost()); said > now {
+			return gate.Answer{At: said, Again: true}
+		}
 	}
 	var answer gate.Answer
 	if p.remote != nil {
@@ -166,7 +180,12 @@ func (p *Pacer) ask(s *Slot, now time.Duration) gate.Answer {
 		answer = p.schedule.Ask(now, s.cost())
 	}
 	if answer.Now(now) {
+		answer.At = max(answer.At, said)
 		p.granted++
+		p.begun++
+		if p.learned != nil {
+			p.learned.start(s.cost())
+		}
 		if s != nil {
 			s.begin(p, now)
 		}

@@ -32,11 +32,11 @@ func TestAdmissionTellsOfTheWait(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if start.Waited != want || !start.Came.Equal(came) {
-						t.Errorf("came after %v and waited %v, want %v and %v", start.Came.Sub(began), start.Waited, came.Sub(began), want)
+					if start.Waited() != want || !start.Came().Equal(came) {
+						t.Errorf("came after %v and waited %v, want %v and %v", start.Came().Sub(began), start.Waited(), came.Sub(began), want)
 					}
-					if (start.Slot != nil) != tt.slot {
-						t.Errorf("got a slot: %t", start.Slot != nil)
+					if (start.Slot() != nil) != tt.slot {
+						t.Errorf("got a slot: %t", start.Slot() != nil)
 					}
 				}
 				soon, cancel := context.WithTimeout(t.Context(), s)
@@ -60,7 +60,7 @@ func TestAdmissionByAKeysNewPacerTellsOfTheWait(t *testing.T) {
 		for _, want := range []time.Duration{0, time.Second} {
 			came := time.Now()
 			start, err := first.Admit(t.Context())
-			if err != nil || start.Waited != want || !start.Came.Equal(came) {
+			if err != nil || start.Waited() != want || !start.Came().Equal(came) {
 				t.Errorf("Admit = %v, %v; want a wait of %v from %v", start, err, want, came)
 			}
 		}
