@@ -456,29 +456,32 @@ func TestWhatIsSaidToAForgottenPacerPausesItsSuccessorWhereNothingRemains(t *tes
 
 // More is left than all starts cost together: a quota that takes the place of another counts
 // whatever has started since, since nobody knows which quotas that was in.
+// In a bubble, since what is learned may hold callers for an hour.
 func TestLearningMayBeDoneByManyAtOnce(t *testing.T) {
-	p := pacerOf(t, pacer.Limit{Calls: 100_000, Period: time.Second}, pacer.Limit{Cost: 1_000_000, Unit: tokens, Period: time.Second})
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for i := range 500 {
-				a, err := p.Admit(ctx)
-				if err != nil {
-					return
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerOf(t, pacer.Limit{Calls: 100_000, Period: time.Second}, pacer.Limit{Cost: 1_000_000, Unit: tokens, Period: time.Second})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for i := range 500 {
+					a, err := p.Admit(ctx)
+					if err != nil {
+						return
+					}
+					a.Report(pacer.Outcome{Quotas: []quota.State{left(10_000, time.Hour), {Name: fmt.Sprint(i % 20), Unit: tokens, Remaining: 10_000, Reset: time.Hour}}})
+					a.Slot().Settle(tokens, i%3)
+					a.Slot().Done()
+					p.Stats()
 				}
-				a.Report(pacer.Outcome{Quotas: []quota.State{left(10_000, time.Hour), {Name: fmt.Sprint(i % 20), Unit: tokens, Remaining: 10_000, Reset: time.Hour}}})
-				a.Slot().Settle(tokens, i%3)
-				a.Slot().Done()
-				p.Stats()
-			}
-		})
-	}
-	wg.Wait()
-	cancel()
-	if err := p.Wait(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Wait: %v", err)
-	}
+			})
+		}
+		wg.Wait()
+		cancel()
+		if err := p.Wait(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Wait: %v", err)
+		}
+	})
 }
 
 // A start that counts in no limit any more may count yet in a quota of which nothing was heard.
