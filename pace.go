@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/internal/waiter"
@@ -188,20 +189,17 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// tell hands on what a response says to a Waiter that gave no slot.
+// tell hands on what a response says to a Waiter that gave no slot, if it listens.
 func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Response, a *attempt) {
-	v := judge(req, resp, nil, a)
-	if v == retrypolicy.Accept && len(resp.Header) == 0 {
-		return
-	}
-	o, known := report(req, resp, nil, v, a)
 	switch p := w.(type) {
 	case *pacer.Pacer:
-		if known && (o.Throttled || o.Quotas != nil) {
-			start.Report(o)
+		if o, known := report(req, resp, nil, judge(req, resp, nil, a), a); known {
+			if o.Quotas = quotasOf(resp); o.Throttled || o.Quotas != nil {
+				start.Report(o)
+			}
 		}
 	case interface{ PauseUntil(time.Time) }:
-		if o.Delay > 0 {
+		if o, _ := report(req, resp, nil, judge(req, resp, nil, a), a); o.Delay > 0 {
 			p.PauseUntil(time.Now().Add(o.Delay))
 		}
 	}
@@ -210,16 +208,10 @@ func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Respons
 // pacesOf returns the Pace layers among layers, those below a Retry layer, that belong to its
 // attempts: down to the next Retry layer.
 func pacesOf(layers []ours) []*paceTransport {
-	var paces []*paceTransport
-	for _, l := range layers {
-		switch l := l.(type) {
-		case *paceTransport:
-			paces = append(paces, l)
-		case *retryTransport:
-			return paces
-		}
+	if next := slices.IndexFunc(layers, isRetry); next >= 0 {
+		layers = layers[:next]
 	}
-	return paces
+	return pacesBelow(layers)
 }
 
 // pacesBelow returns the Pace layers among layers.
@@ -248,9 +240,7 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 		a.hold()
 	}
 	observer := observerFrom(ctx)
-	if observer != nil {
-		observer.slotRequested(ctx, SlotInfo{Request: req})
-	}
+	observer.slotRequested(ctx, SlotInfo{Request: req})
 	limited, tooLate, cancel := bound(ctx, a)
 	defer cancel()
 	took, reason, err := admit(ctx, limited, tooLate, w, observer != nil, &held.start)

@@ -60,9 +60,9 @@ type retryTransport struct {
 }
 
 // hasRetry reports whether a Retry layer is among layers.
-func hasRetry(layers []ours) bool {
-	return slices.ContainsFunc(layers, func(l ours) bool { _, ok := l.(*retryTransport); return ok })
-}
+func hasRetry(layers []ours) bool { return slices.ContainsFunc(layers, isRetry) }
+
+func isRetry(l ours) bool { _, ok := l.(*retryTransport); return ok }
 
 func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, release := waitContext(req)

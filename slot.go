@@ -61,6 +61,7 @@ func (s *slotContext) heard(req *http.Request, resp *http.Response, err error, a
 	s.answered.Store(true)
 	v := judge(req, resp, err, a)
 	if outcome, known := report(req, resp, err, v, a); known && s.sent.Load() {
+		outcome.Quotas = quotasOf(resp)
 		s.slot.Report(outcome)
 	}
 	switch {
@@ -110,16 +111,19 @@ func (s *slotContext) isOf(ctx context.Context) bool {
 	return false
 }
 
-// report is what a pacer hears of a result. Of an error that is nobody's failure, such as a
+// quotasOf returns what a response, if there is one, says is left of quotas.
+func quotasOf(resp *http.Response) []quota.State {
+	if resp == nil || len(resp.Header) == 0 {
+		return nil
+	}
+	return quota.Read(resp.Header, time.Now())
+}
+
+// report is what a pacer hears of a result, besides what is left of quotas. Of an error that is nobody's failure, such as a
 // cancellation, and of another host's answer it hears nothing.
 func report(req *http.Request, resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) (o pacer.Outcome, known bool) {
-	if resp != nil {
-		if leftHost(req) {
-			return o, false
-		}
-		if len(resp.Header) > 0 {
-			o.Quotas = quota.Read(resp.Header, time.Now())
-		}
+	if resp != nil && leftHost(req) {
+		return o, false
 	}
 	switch {
 	case v == retrypolicy.Throttled:
