@@ -104,11 +104,10 @@ func (s *api) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, unprocessedError{}
 	}
-	if out == 0 {
-		s.reads(q) // a timer of no time crashes a race-enabled bubble now and then (go1.26)
-	} else {
-		time.AfterFunc(out, func() { s.reads(q) })
-	}
+	go func() { // no AfterFunc: so many crash a race-enabled bubble now and then (go1.26)
+		time.Sleep(out)
+		s.reads(q)
+	}()
 	if err := rest(ctx, out+work+back); err != nil {
 		s.ends(q)
 		return nil, err
