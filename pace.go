@@ -193,10 +193,13 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Response, a *attempt) {
 	switch p := w.(type) {
 	case *pacer.Pacer:
-		if o, known := report(req, resp, nil, judge(req, resp, nil, a), a); known {
-			if o.Quotas = quotasOf(resp); o.Throttled || o.Quotas != nil {
-				start.Report(o)
-			}
+		v, quotas := judge(req, resp, nil, a), quotasOf(resp)
+		if v == retrypolicy.Accept && quotas == nil {
+			return // as of most
+		}
+		if o, known := report(req, resp, nil, v, a); known {
+			o.Quotas = quotas
+			start.Report(o)
 		}
 	case interface{ PauseUntil(time.Time) }:
 		if o, _ := report(req, resp, nil, judge(req, resp, nil, a), a); o.Delay > 0 {
