@@ -96,10 +96,10 @@ var marks = [...]string{
 	"X-Ratelimit-Remaining-Minute",        // gateways
 	"X-Ratelimit-Requests-Remaining",      // RapidAPI, Linear
 	"Anthropic-Ratelimit-Requests-Remaining",
-	"Anthropic-Ratelimit-Tokens-Remaining",
 	shopify,
-	"X-Hubspot-Ratelimit-Daily-Remaining",
-	"X-Ms-Request-Id", // Azure's remainders have many names, but this is in all its answers
+	"X-Hubspot-Ratelimit-Remaining",
+	"X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests", // Dataverse
+	"X-Ms-Request-Id",                             // Azure's remainders have many names, but this is in all its answers
 }
 
 func marked(h http.Header) bool {
