@@ -52,7 +52,8 @@ type Acquirer interface {
 // A *pacer.Pacer, or another [Acquirer], also hears what the server says is left of its
 // quotas, as [quota.Read] reads it from every response: it lowers what the pacer allows, and
 // never raises it. What comes from another host than the call's first, by a redirect, teaches
-// and pauses nothing.
+// and pauses nothing. GitHub's 304 to a request with Authorization gives its start back, since
+// GitHub counts none.
 //
 // A w that is an [Acquirer] grants a slot, and is told what becomes of the request. Pace
 // reports how it went when the headers are here, by the verdict of the same policy: what is
@@ -193,6 +194,9 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Response, a *attempt) {
 	switch p := w.(type) {
 	case *pacer.Pacer:
+		if isFree(resp) {
+			start.Cancel() // there is no slot that could be settled
+		}
 		v, quotas := judge(req, resp, nil, a), quotasOf(resp)
 		if v == retrypolicy.Accept && quotas == nil {
 			return // as of most
