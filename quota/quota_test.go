@@ -74,6 +74,18 @@ func TestRead(t *testing.T) {
 		{"two families, equal remainders, the longest reset", []string{
 			"X-RateLimit-Remaining", "3", "X-RateLimit-Reset", "5", "RateLimit-Remaining", "3", "RateLimit-Reset", "50", "X-RateLimit-Limit", "9",
 		}, []State{{Remaining: 3, Limit: 9, Reset: 50 * s}}},
+		{"two families, equal remainders, the longest reset and the least limit last", []string{
+			"RateLimit-Remaining", "3", "RateLimit-Reset", "5", "RateLimit-Limit", "9", "X-RateLimit-Remaining", "3", "X-RateLimit-Reset", "50", "X-RateLimit-Limit", "7",
+		}, []State{{Remaining: 3, Limit: 7, Reset: 50 * s}}},
+		{"two families, equal remainders, the least limit first", []string{
+			"RateLimit-Remaining", "3", "RateLimit-Limit", "7;w=60", "X-RateLimit-Remaining", "3", "X-RateLimit-Limit", "9;w=90",
+		}, []State{{Remaining: 3, Limit: 7, Window: 60 * s}}},
+		{"two families, equal remainders, the window of the least limit", []string{
+			"RateLimit-Remaining", "3", "RateLimit-Limit", "9;w=90", "X-RateLimit-Remaining", "3", "X-RateLimit-Limit", "7;w=60",
+		}, []State{{Remaining: 3, Limit: 7, Window: 60 * s}}},
+		{"two families, equal remainders, one limit", []string{
+			"RateLimit-Remaining", "3", "RateLimit-Limit", "9;w=90", "X-RateLimit-Remaining", "3",
+		}, []State{{Remaining: 3, Limit: 9, Window: 90 * s}}},
 		{"the same item twice", []string{"RateLimit", `"a";r=5;t=3, "a";r=2;t=9`}, []State{{Name: "a", Remaining: 2, Reset: 9 * s}}},
 
 		{"the same item twice, the strictest first", []string{"RateLimit", `"a";r=2;t=3, "a";r=5;t=9`}, []State{{Name: "a", Remaining: 2, Reset: 3 * s}}},
