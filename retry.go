@@ -132,6 +132,7 @@ type call struct {
 	last    outcome        // of the attempt before the current one
 	delay   time.Duration  // between the two
 	arrived time.Duration  // see attempt
+	asks    time.Duration
 	over    bool
 }
 
@@ -145,6 +146,7 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 		policy:  c.policy,
 		retry:   c.retryTransport,
 		arrived: c.arrived,
+		asks:    c.asks,
 	}
 	if c.observer != nil {
 		a.observed = &observed{observer: c.observer}
@@ -171,7 +173,10 @@ func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.De
 	result.Number = a.info.Number
 	next := c.policy.Decide(c.ctx, &result, verdict)
 	a.done(resp, err, verdict)
-	c.arrived = a.arrived
+	c.arrived, c.asks = a.arrived, 0
+	if result.Paced {
+		c.asks = uptime()
+	}
 	return next
 }
 

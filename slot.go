@@ -63,6 +63,7 @@ func (s *slotContext) heard(req *http.Request, resp *http.Response, err error, a
 	if outcome, known := report(req, resp, err, v, a); known && s.sent.Load() {
 		outcome.Quotas = quotasOf(resp)
 		s.slot.Report(outcome)
+		a.pacedBy(outcome)
 	}
 	switch {
 	case v == retrypolicy.Unprocessed:
