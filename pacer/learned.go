@@ -88,6 +88,38 @@ func (l *learned) pausedUntil() time.Duration {
 	return until
 }
 
+// cause names the quota that is paused for.
+func (l *learned) cause(now time.Duration) string {
+	var last *heard
+	for i := range l.quotas {
+		if q := &l.quotas[i]; q.remaining == 0 && q.reset > now && (last == nil || q.reset > last.reset) {
+			last = q
+		}
+	}
+	switch {
+	case last == nil:
+		return ""
+	case last.unit == "":
+		return "quota of requests used up"
+	case last.counted != unknown:
+		return "quota of " + last.unit + " used up"
+	default:
+		return "a quota used up" // its name is the server's, and may be anything
+	}
+}
+
+// resume forgets the quotas of which nothing is left.
+func (l *learned) resume() {
+	if l == nil {
+		return
+	}
+	for i := range l.quotas {
+		if q := &l.quotas[i]; q.remaining == 0 {
+			q.reset, q.ends = longAgo, longAgo
+		}
+	}
+}
+
 // busyUntil returns from when on nothing that was said matters.
 func (l *learned) busyUntil() time.Duration {
 	until := longAgo

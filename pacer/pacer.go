@@ -25,6 +25,7 @@ type Pacer struct {
 	mu       sync.Mutex
 	schedule schedule
 	remote   gate.Gate // decides instead of schedule, if there is one
+	cause    string    // of the pause
 	learned  *learned  // beside either; nil until a server has said something
 	flights  flights
 	queue    queue
@@ -200,8 +201,25 @@ func (p *Pacer) pause(t time.Time) (changed bool) {
 	if left <= 0 || !p.gate().Pause(add(now, left)) {
 		return false
 	}
+	p.cause = "paused by the program"
 	p.refuseTooLate(now)
 	return add(now, left) > p.learned.pausedUntil()
+}
+
+// Resume ends a pause, whoever began it, and the probing after it, an outage, and the wait for
+// the reset of a quota of which a server said that nothing is left. Callers then start as the
+// limits allow. What servers say of requests that started before pauses nobody anew.
+func (p *Pacer) Resume() {
+	p.mu.Lock()
+	if next := p.successor; next != nil {
+		p.mu.Unlock()
+		next(0).Resume()
+		return
+	}
+	defer p.mu.Unlock()
+	p.gate().Resume()
+	p.learned.resume()
+	p.changed(p.clock.Now())
 }
 
 // charge counts what a start of the same key, made on another pacer, was settled to further.

@@ -106,6 +106,7 @@ func (p *Pacer) heed(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
 	later := false
 	if o.Throttled && o.Delay > 0 && p.gate().Pause(add(now, o.Delay)) {
 		until, later = add(now, o.Delay), true
+		p.cause = "throttled"
 	}
 	if len(o.Quotas) > 0 {
 		later = p.learn(now, o.Quotas, of, s) || later

@@ -18,6 +18,13 @@ type Stats struct {
 	InFlight       int
 	OldestInFlight time.Time
 
+	// State is how callers are let through now, and Cause why they are held back, in one of
+	// these texts: "throttled", "paused by the program", "quota of requests used up" (or of a
+	// Unit of the limits; "a quota used up" where it is none of them), "5 failures in a row".
+	// It is "" where State is StateFlowing.
+	State State
+	Cause string
+
 	// PausedUntil is the end of the current pause; zero if there is none. Where a server
 	// said that nothing is left of a quota that is its reset.
 	PausedUntil time.Time
@@ -87,6 +94,10 @@ func (p *Pacer) Stats() Stats {
 	}
 	if until := max(p.schedule.resumes, p.learned.pausedUntil()); until > now {
 		stats.PausedUntil = when(until)
+		stats.State, stats.Cause = StatePaused, p.cause
+		if p.learned.pausedUntil() == until {
+			stats.Cause = p.learned.cause(now)
+		}
 	}
 	one := new(Slot)
 	one.estimate(context.Background(), p.keys)
