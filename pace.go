@@ -199,7 +199,6 @@ func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Respons
 	case interface{ PauseUntil(time.Time) }:
 		if o, _ := report(req, resp, err, judge(req, resp, err, a), a); o.Delay > 0 {
 			p.PauseUntil(time.Now().Add(o.Delay))
-			a.pacedBy(o)
 		}
 	}
 }

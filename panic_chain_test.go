@@ -48,7 +48,10 @@ func TestPanicOfTheProgramsOwnPassesThroughAndLeavesNothingOpen(t *testing.T) {
 			p.fallback = func(*http.Request, *http.Response, error) (*http.Response, error) { panic(mine) }
 		},
 		"Classifier": func(p *program) { p.policy.Classify = func(retrypolicy.Attempt) retrypolicy.Verdict { panic(mine) } },
-		"Backoff":    func(p *program) { p.policy.Backoff = backoffFunc(func() time.Duration { panic(mine) }) },
+		"Backoff": func(p *program) {
+			p.policy.Classify = func(retrypolicy.Attempt) retrypolicy.Verdict { return retrypolicy.Transient } // else the delay is a pacer's
+			p.policy.Backoff = backoffFunc(func() time.Duration { panic(mine) })
+		},
 		"Waiter":     func(p *program) { p.waiter = waiterFunc(func(context.Context) error { panic(mine) }) },
 		"PauseUntil": func(p *program) { p.waiter = panicsWhenPaused{mine} },
 		"PaceBy":     func(p *program) { p.pick = func(*http.Request) pacedhttp.Waiter { panic(mine) } },

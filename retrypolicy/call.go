@@ -33,9 +33,9 @@ type Call[T any] struct {
 	//
 	// A Pacer without Acquire, but with PauseUntil(time.Time), is told of delays by that.
 	//
-	// A delay that Pacer was told of is its own, and so is that after a Throttled without one, if it gives slots
-	// ([Attempt].Paced): nothing more is waited before the next attempt stands in its queue. If its slot
-	// would come later than MaxRetryAfter the call ends, with [ReasonRetryAfterTooLong].
+	// Where a slot was told of Throttled, with a delay or without, the delay is the Pacer's
+	// ([Attempt].Paced): the next attempt stands in its queue at once. If the slot would come later
+	// than MaxRetryAfter the call ends, with [ReasonRetryAfterTooLong].
 	//
 	// Its refusal ends the call and is not retried. Nil means not paced; so does a nil pointer,
 	// such as a nil *pacer.Pacer.

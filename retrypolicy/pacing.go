@@ -167,7 +167,6 @@ func (p *pacing) report(ctx context.Context, v Verdict, err error) (paced bool) 
 	}
 	if w, ok := p.waiter.(interface{ PauseUntil(time.Time) }); ok && o.Throttled && o.Delay > 0 {
 		w.PauseUntil(p.asked.Add(o.Delay))
-		return true
 	}
 	return false
 }
