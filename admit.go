@@ -22,7 +22,7 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 	}
 	observer := observerFrom(ctx)
 	observer.slotRequested(ctx, SlotInfo{Request: req})
-	took, reason, err := admit(placed(ctx, a), w, a, observer != nil, &held.start)
+	took, reason, err := admit(ctx, req, w, a, observer, &held.start)
 	if slot := took.slot; slot != nil {
 		held.slot = newSlotContext(req.Context(), slot, t)
 	}
@@ -101,12 +101,23 @@ type wait struct {
 // admit waits for w. If there is no start it says why: ctx has ended, which wins over one that
 // comes at that moment, or w refused. How long a refusal took is measured only if somebody
 // observes it.
-func admit(ctx context.Context, w Waiter, a *attempt, observed bool, start *pacer.Admission) (took wait, reason retrypolicy.Reason, err error) {
+func admit(ctx context.Context, req *http.Request, w Waiter, a *attempt, observer *observer, start *pacer.Admission) (took wait, reason retrypolicy.Reason, err error) {
 	_, measures := w.(*pacer.Pacer)
 	measures = measures && (a == nil || a.asks == 0) // else the wait may have been taken up again
-	if observed || !measures {
+	if observer != nil || !measures {
 		took.began = uptime()
 	}
+	if l := longWaitOf(ctx, observer, req, w, took.began); l != nil {
+		ctx = l
+		defer func() {
+			if fault := l.stop(); fault != nil {
+				took.slot.Cancel()
+				start.Cancel()
+				panic(fault)
+			}
+		}()
+	}
+	ctx = placed(ctx, a)
 	for again := true; again; {
 		took.slot, reason, again, err = within(ctx, boundOf(ctx, a), w, start)
 		if again {
@@ -147,6 +158,7 @@ func within(ctx context.Context, b bound, w Waiter, start *pacer.Admission) (slo
 	}
 	slot.Cancel()
 	start.Cancel()
+	*start = pacer.Admission{}
 	switch {
 	case ctx.Err() != nil:
 		return nil, retrypolicy.NewError(ctx, 0, "", nil).Reason, false, interrupted(ctx, err)

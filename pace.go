@@ -193,7 +193,7 @@ func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Respons
 	case *pacer.Pacer:
 		if o, known := report(req, resp, err, judge(req, resp, err, a), a); known {
 			o.Quotas = quotasOf(resp)
-			start.Report(o)
+			paused(start.Report(o), req, resp, err)
 			a.pacedBy(o)
 		}
 	case interface{ PauseUntil(time.Time) }:

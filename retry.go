@@ -206,8 +206,13 @@ func (c *call) end(attempts int, reason retrypolicy.Reason, resp *http.Response,
 		c.body.Close()
 		err = c.failure(attempts, reason, err)
 	}
-	if c.resp = resp; reason != retrypolicy.ReasonAccepted {
-		c.observer.gaveUp(c.ctx, GaveUpInfo{c.req, resp, err, attempts, reason, uptime() - c.began})
+	c.resp = resp
+	if c.observer != nil {
+		info := CallInfo{c.req, resp, err, attempts, reason, uptime() - c.began}
+		if reason != retrypolicy.ReasonAccepted {
+			c.observer.gaveUp(c.ctx, info)
+		}
+		c.observer.callDone(c.ctx, info)
 	}
 	c.over = true
 	return resp, err

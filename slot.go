@@ -62,7 +62,7 @@ func (s *slotContext) heard(req *http.Request, resp *http.Response, err error, a
 	v := judge(req, resp, err, a)
 	if outcome, known := report(req, resp, err, v, a); known && s.sent.Load() {
 		outcome.Quotas = quotasOf(resp)
-		s.slot.Report(outcome)
+		paused(s.slot.Report(outcome), req, resp, err)
 		a.pacedBy(outcome)
 	}
 	switch {
@@ -135,6 +135,13 @@ func report(req *http.Request, resp *http.Response, err error, v retrypolicy.Ver
 		return o, err == nil
 	}
 	return o, true
+}
+
+// paused tells observers of a pause that a report began or lengthened, if it did.
+func paused(until time.Time, req *http.Request, resp *http.Response, err error) {
+	if !until.IsZero() {
+		observerFrom(req.Context()).paused(req.Context(), PauseInfo{req, resp, err, until})
+	}
 }
 
 // remembered returns ctx with the slots of a request that was sent in another context.

@@ -76,8 +76,8 @@ const (
 	ReasonTooCostly Reason = "too_costly" // the call costs more than a limit ever allows
 )
 
-// pacing reports whether a pacer gave the reason.
-func (r Reason) pacing() bool {
+// Pacing reports whether r is a pacer's own.
+func (r Reason) Pacing() bool {
 	switch r {
 	case ReasonPaused, ReasonDown, ReasonMaxWait, ReasonQueueFull, ReasonTooCostly:
 		return true
@@ -93,7 +93,7 @@ func Refused(err error) Reason {
 		error
 		ErrorType() string
 	}](err); ok {
-		if r, found := strings.CutPrefix(named.ErrorType(), pacingPrefix); found && Reason(r).pacing() {
+		if r, found := strings.CutPrefix(named.ErrorType(), pacingPrefix); found && Reason(r).Pacing() {
 			return Reason(r)
 		}
 	}

@@ -85,7 +85,7 @@ func isTemporary(err error) bool {
 // ErrorType returns the Reason, which serves as OpenTelemetry's error.type; one of a pacer's
 // own follows "pacing_", as in its errors.
 func (e *Error) ErrorType() string {
-	if e.Reason.pacing() {
+	if e.Reason.Pacing() {
 		return pacingPrefix + string(e.Reason)
 	}
 	return string(e.Reason)
