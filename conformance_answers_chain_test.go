@@ -42,6 +42,7 @@ func TestConformanceOfHooks(t *testing.T) {
 			"6s attempt started #3/3 paced=3s previous=0s",
 			"7s attempt done #3/3 500 transient took=1s",
 			"7s gave up #0 500 attempts=3 max_attempts elapsed=7s",
+			"7s call done #0 500 attempts=3 max_attempts elapsed=7s",
 			"7s fallback used #0 200",
 		)
 	})

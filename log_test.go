@@ -113,8 +113,8 @@ func TestLogOfARefusedSlot(t *testing.T) {
 	rt := pacedhttp.New(newScript(), pacedhttp.Log(logTo(&out, slog.LevelDebug)), pacedhttp.Pace(grants(0)))
 	send(t, rt, newRequest(t, "POST", nil))
 	// Without Retry it is up to the caller to log how the call ended.
-	if want := "level=DEBUG msg=\"slot refused\" method=POST host=api.test waited="; !strings.HasPrefix(out.String(), want) ||
-		!strings.HasSuffix(out.String(), " error=\"closed for today\"\n") {
+	if want := "level=WARN msg=\"slot refused\" method=POST host=api.test waited="; !strings.HasPrefix(out.String(), want) ||
+		!strings.HasSuffix(out.String(), " error=\"closed for today\" reason=pacing_refused\n") {
 		t.Errorf("got %s", out.String())
 	}
 }
@@ -139,7 +139,7 @@ func (e unprintable) Error() string { *e.printed++; return "unprintable" }
 func TestDisabledLevelMakesNoAttributes(t *testing.T) {
 	printed := 0
 	rt := pacedhttp.New(newScript(),
-		pacedhttp.Log(logTo(io.Discard, slog.LevelInfo)),
+		pacedhttp.Log(logTo(io.Discard, slog.LevelError)),
 		pacedhttp.Pace(waiterFunc(func(context.Context) error { return unprintable{&printed} })))
 	send(t, rt, newRequest(t, "GET", nil))
 	if printed != 0 {

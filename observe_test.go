@@ -39,6 +39,7 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"0s slot acquired #1 waited=0s err=<nil>",
 			"0s attempt started #1/1 paced=0s previous=0s",
 			"1s attempt done #1/1 200 accept took=1s",
+			"1s call done #0 200 attempts=1 accepted elapsed=1s",
 		}},
 		"that fails for good": {paced(answer), []step{{status: 503, delay: s / 2}, {err: errLost}, {status: 500}}, []string{
 			"0s slot requested #1 waited=0s err=<nil>",
@@ -56,6 +57,7 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"6s attempt started #3/3 paced=1s previous=2s",
 			"6s attempt done #3/3 500 transient took=0s",
 			"6s gave up #0 500 attempts=3 max_attempts elapsed=6s",
+			"6s call done #0 500 attempts=3 max_attempts elapsed=6s",
 			"6s fallback used #0 200",
 		}},
 		"that gets no slot": {noSlot(broken), []step{{status: 503}}, []string{
@@ -67,12 +69,14 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"2s slot requested #2 waited=0s err=<nil>",
 			"2s slot refused #2 waited=0s err=closed for today",
 			"2s gave up #0 503 attempts=1 not_retryable elapsed=2s",
+			"2s call done #0 503 attempts=1 not_retryable elapsed=2s",
 			"2s fallback used #0 closed for today",
 		}},
 		"without Pace": {[]pacedhttp.Middleware{pacedhttp.Retry(policyOf(1, 0))}, []step{{status: 503}}, []string{
 			"0s attempt started #1/1 paced=0s previous=0s",
 			"0s attempt done #1/1 503 transient took=0s",
 			"0s gave up #0 503 attempts=1 max_attempts elapsed=0s",
+			"0s call done #0 503 attempts=1 max_attempts elapsed=0s",
 		}},
 		"without Retry": {[]pacedhttp.Middleware{pacedhttp.Pace(pacer.Burst(1, s))}, []step{{status: 503}}, []string{
 			"0s slot requested #0 waited=0s err=<nil>",
@@ -86,10 +90,12 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"0s slot acquired #1 waited=0s err=<nil>",
 			"0s attempt started #1/1 paced=0s previous=0s",
 			"0s attempt done #1/1 200 accept took=0s",
+			"0s call done #0 200 attempts=1 accepted elapsed=0s",
 		}},
 		"with PaceBy that picks nothing": {[]pacedhttp.Middleware{pacedhttp.Retry(nil), pacedhttp.Pace(nil)}, []step{{}}, []string{
 			"0s attempt started #1/1 paced=0s previous=0s",
 			"0s attempt done #1/1 200 accept took=0s",
+			"0s call done #0 200 attempts=1 accepted elapsed=0s",
 		}},
 		"where the second of two quotas refuses": {[]pacedhttp.Middleware{pacedhttp.Retry(nil), pacedhttp.Pace(grants(1)), pacedhttp.Pace(grants(0))}, []step{{}}, []string{
 			"0s slot requested #1 waited=0s err=<nil>",
@@ -97,6 +103,7 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"0s slot requested #1 waited=0s err=<nil>",
 			"0s slot refused #1 waited=0s err=closed for today",
 			"0s gave up #0 pacedhttp: not sent: closed for today attempts=0 not_retryable elapsed=0s",
+			"0s call done #0 pacedhttp: not sent: closed for today attempts=0 not_retryable elapsed=0s",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
