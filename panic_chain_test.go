@@ -34,10 +34,15 @@ func TestPanicOfTheProgramsOwnPassesThroughAndLeavesNothingOpen(t *testing.T) {
 		},
 		"AttemptDone":    func(p *program) { p.hooks.AttemptDone = func(context.Context, pacedhttp.AttemptResult) { panic(mine) } },
 		"RetryScheduled": func(p *program) { p.hooks.RetryScheduled = func(context.Context, pacedhttp.RetryInfo) { panic(mine) } },
-		"GaveUp":         func(p *program) { p.hooks.GaveUp = func(context.Context, pacedhttp.GaveUpInfo) { panic(mine) } },
+		"GaveUp":         func(p *program) { p.hooks.GaveUp = func(context.Context, pacedhttp.CallInfo) { panic(mine) } },
 		"GaveUp, of a response set aside": func(p *program) {
 			p.waiter = grants(1)
-			p.hooks.GaveUp = func(context.Context, pacedhttp.GaveUpInfo) { panic(mine) }
+			p.hooks.GaveUp = func(context.Context, pacedhttp.CallInfo) { panic(mine) }
+		},
+		"CallDone": func(p *program) { p.hooks.CallDone = func(context.Context, pacedhttp.CallInfo) { panic(mine) } },
+		"Paused": func(p *program) {
+			p.waiter = unlimited()
+			p.hooks.Paused = func(context.Context, pacedhttp.PauseInfo) { panic(mine) }
 		},
 		"SlotRefused": func(p *program) {
 			p.waiter = grants(1)
@@ -94,7 +99,7 @@ func TestPanicOfTheProgramsOwnPassesThroughAndLeavesNothingOpen(t *testing.T) {
 					return nil
 				}()
 				switch name {
-				case "AttemptStarted", "AttemptDone", "RetryScheduled", "GaveUp", "GaveUp, of a response set aside", "SlotRefused", "Classifier", "Backoff":
+				case "AttemptStarted", "AttemptDone", "RetryScheduled", "GaveUp", "GaveUp, of a response set aside", "CallDone", "SlotRefused", "Classifier", "Backoff":
 					if !retry {
 						return // nobody calls it, or not for the first attempt
 					}

@@ -135,7 +135,7 @@ func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 	c.backoffEnd = time.Now().Add(i.Delay)
 }
 
-func (c *call) gaveUp(ctx context.Context, i pacedhttp.GaveUpInfo) {
+func (c *call) gaveUp(ctx context.Context, i pacedhttp.CallInfo) {
 	c.mu.Lock()
 	reason := string(i.Reason)
 	refused := i.Reason == retrypolicy.ReasonNotRetryable && c.refusal != ""
