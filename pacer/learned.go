@@ -24,6 +24,7 @@ const (
 type learned struct {
 	quotas []heard
 	taken  ring[taken]
+	since  time.Duration // when one was used up, while one is
 }
 
 // unknown is a unit that no limit counts in, so that nobody knows what starts cost in it.
@@ -82,6 +83,26 @@ func (l *learned) pausedUntil() time.Duration {
 	}
 	for i := range l.quotas {
 		if q := &l.quotas[i]; q.remaining == 0 {
+			until = max(until, q.reset)
+		}
+	}
+	return until
+}
+
+// usedUp returns the last reset of a quota that is used up, in which a start of these costs
+// counts.
+func (l *learned) usedUp(costs []int, now time.Duration) time.Duration {
+	until := longAgo
+	if l == nil {
+		return until
+	}
+	for i := range l.quotas {
+		q := &l.quotas[i]
+		wanted := uint64(1)
+		if q.counted != unknown {
+			wanted = uint64(costs[q.counted])
+		}
+		if q.remaining == 0 && q.due(wanted) > now {
 			until = max(until, q.reset)
 		}
 	}

@@ -92,11 +92,12 @@ func (p *Pacer) Stats() Stats {
 	if at, ok := p.flights.began(); ok {
 		stats.OldestInFlight = wall.Add(at - now)
 	}
-	if until := max(p.schedule.resumes, p.learned.pausedUntil()); until > now {
+	p.states.advance(now)
+	stats.State, stats.Cause = p.states.state, p.states.cause
+	if until := p.pausedUntil(); until > now {
 		stats.PausedUntil = when(until)
-		stats.State, stats.Cause = StatePaused, p.cause
-		if p.learned.pausedUntil() == until {
-			stats.Cause = p.learned.cause(now)
+		if stats.State != StateDown && p.learned.pausedUntil() == until {
+			stats.State, stats.Cause = StatePaused, p.learned.cause(now)
 		}
 	}
 	one := new(Slot)
@@ -105,8 +106,8 @@ func (p *Pacer) Stats() Stats {
 	if p.queue.head != nil {
 		head = p.queue.head.slot
 	}
-	stats.Next = when(p.due(head))
-	stats.Predicted = when(p.predict(&waiter{slot: one, arrived: now}, now))
+	stats.Next = when(max(p.states.due(true), p.due(head)))
+	stats.Predicted = when(p.predict(&waiter{slot: one, heard: true, arrived: now}, now))
 	stats.Limits = p.limitStats(now, when)
 	stats.Quotas = p.learned.stats(now, when)
 	return stats
