@@ -24,10 +24,11 @@ func (p *Pacer) Resume() {
 		return
 	}
 	now := p.clock.Now()
-	p.turn(now, p.states.resume)
-	p.gate().Resume()
-	p.learned.resume()
-	p.changed(now)
+	p.turn(now, func() {
+		p.gate().Resume()
+		p.learned.resume()
+		p.states.resume()
+	})
 }
 
 // askHeld is ask while a state may hold back who asks.
@@ -44,6 +45,9 @@ func (p *Pacer) askHeld(s *Slot, heard bool, now time.Duration) gate.Answer {
 		p.states.started(now, p.number(), heard)
 	case p.remote == nil || !answer.Again: // else nobody knows yet what holds it
 		p.states.limited()
+	}
+	if p.states.state == StateFlowing {
+		p.expires = longAgo // by place those who wait can be told now whether they start in time
 	}
 	return answer
 }
@@ -86,8 +90,8 @@ func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
 		p.gate().Pause(is.until)
 	}
 	p.schedule.plan.clear()
-	if paused || is.state == StateDown {
-		p.refuseTooLate(now)
+	if is.state != StateProbing {
+		p.refuseTooLate(now) // also when flowing again: by place they can be told now
 	}
 	p.changed(now)
 	return paused
@@ -108,8 +112,10 @@ func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
 	if kind := w.misses(at); kind != nil {
 		return p.refuse(kind, at-now)
 	}
-	expiry := p.expiry(w)
-	if p.states.state == StatePaused && p.states.until > expiry || p.states.state == StateProbing && now >= expiry {
+	switch expiry := p.expiry(w); {
+	case p.states.state == StatePaused && p.states.until > expiry:
+		return p.refuse(ErrPaused, p.states.until-now)
+	case p.states.state == StateProbing && now >= expiry:
 		return p.refuse(ErrPaused, max(p.states.due(w.heard)-now, time.Millisecond))
 	}
 	if reset := p.learned.usedUp(w.slot.cost(), now); reset > now && reset > add(max(w.joined, p.learned.since), p.maxPause) {

@@ -36,7 +36,7 @@ type Pacer struct {
 	behind   []int         // lent to refuseTooLate
 	none     []int         // ahead of whom nobody is
 	came     time.Duration // the newest caller: a moment of its own
-	expires  time.Duration // a moment before which nobody is held for too long
+	expires  time.Duration // when the head is to look who is held for too long, or starts too late
 	freed    time.Duration // when something was last given back
 	granted  uint64
 	revoked  uint64 // of granted: slots that were canceled

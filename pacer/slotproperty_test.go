@@ -530,6 +530,7 @@ func (m *slotModel) do(i int, d deed, want *outcome, got []outcome) {
 		m.pause(d.until, got)
 	case resume:
 		m.resume()
+		m.refuseTooLate(got)
 	case allow:
 		want.how = denied
 		if len(m.line) == 0 && m.cfg.MaxInFlight == 0 && m.due(m.now, nil) == m.now {

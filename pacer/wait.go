@@ -105,8 +105,11 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 				p.mu.Unlock()
 				return start{}, err
 			}
-			if p.states.state != StateFlowing && now >= p.expires {
-				p.refuseTooLate(now)
+			if now >= p.expires {
+				if p.refuseTooLate(now); w.refused != nil {
+					p.mu.Unlock()
+					return start{}, w.refused
+				}
 			}
 		}
 		if now >= w.latest && (leads || !p.moves(now)) {
