@@ -122,12 +122,14 @@ func (a *attempt) startsWith(t *paceTransport) bool { return a.retry.paces[len(a
 // several Pace layers.
 func (a *attempt) admitted(took wait, start *pacer.Admission) {
 	a.info.PacedFor += took.waited
-	switch {
-	case a.arrived != 0:
-	case took.began != 0:
-		a.arrived = took.began
-	default:
-		a.arrived = start.Came().Sub(loaded)
+	if a.arrived != 0 {
+		return
+	}
+	a.arrived = took.began
+	for _, came := range [...]time.Time{start.Came(), took.slot.Came()} {
+		if !came.IsZero() { // by that a pacer knows the call
+			a.arrived = came.Sub(loaded)
+		}
 	}
 }
 

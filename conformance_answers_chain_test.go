@@ -35,6 +35,7 @@ func TestConformanceOfHooks(t *testing.T) {
 			"2.5s slot requested #2 waited=0s err=<nil>",
 			"3s slot acquired #2 waited=500ms err=<nil>",
 			"3s attempt started #2/2 paced=500ms previous=2s",
+			"3s paused #2 429 for 1s",
 			"3s attempt done #2/2 429 throttled took=0s",
 			"3s retry scheduled #0/2 429 throttled delay=0s",
 			"3s slot requested #3 waited=0s err=<nil>",

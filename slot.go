@@ -128,7 +128,8 @@ func report(req *http.Request, resp *http.Response, err error, v retrypolicy.Ver
 	}
 	switch {
 	case v == retrypolicy.Throttled:
-		o.Throttled, o.Delay = true, delayOf(resp, a)
+		o.Delay, o.Throttled = delayOf(resp, a)
+		o.Failed = !o.Throttled
 	case v != retrypolicy.Accept:
 		o.Failed = true
 	default:
@@ -163,13 +164,14 @@ func (s *slotContext) end() {
 }
 
 // delayOf returns for how long the server wants not to be called, by the policy that judges
-// the attempt's responses, at most a day; zero means that it did not say.
-func delayOf(resp *http.Response, a *attempt) time.Duration {
+// the attempt's responses, at most a day; zero means that it did not say. It reports false of
+// what is meant for one call alone.
+func delayOf(resp *http.Response, a *attempt) (d time.Duration, ok bool) {
 	policy := retrypolicy.Default()
 	if a != nil && a.asked != nil {
 		policy = a.policy
 	}
-	d, _ := policy.RetryAfter(resp, time.Now())
+	d, _ = policy.RetryAfter(resp, time.Now())
 	return waiter.Pause(d)
 }
 

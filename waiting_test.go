@@ -170,4 +170,3 @@ func TestClientTimeoutEndsAWaitThatIsToldOf(t *testing.T) {
 		)
 	})
 }
-

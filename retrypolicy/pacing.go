@@ -32,6 +32,7 @@ type acquirer interface {
 type pacing struct {
 	waiter Waiter
 	again  context.Context // the caller's, with the call's place in the queue: that of retries
+	placed bool            // by the caller
 	slot   *pacer.Slot     // of the current attempt, if waiter gives slots
 	asked  time.Time       // when it was asked for the slot; of one that follows a Paced attempt, no later than that ended
 }
@@ -40,10 +41,11 @@ func pacingOf(ctx context.Context, w Waiter, began time.Time) pacing {
 	if waiter.IsNil(w) {
 		return pacing{}
 	}
-	if _, placed := pacer.ArrivalFromContext(ctx); !placed {
+	_, placed := pacer.ArrivalFromContext(ctx)
+	if !placed {
 		ctx = pacer.WithArrival(ctx, began)
 	}
-	return pacing{waiter: w, again: ctx}
+	return pacing{waiter: w, again: ctx, placed: placed}
 }
 
 var (
@@ -117,6 +119,9 @@ func (p *pacing) within(ctx context.Context, b bound, a *Attempt) (failure *Erro
 	slot, err := p.ask(limited)
 	if err == nil && ctx.Err() == nil && (predicts || limited.Err() == nil) {
 		p.slot = slot
+		if came := slot.Came(); a.Number == 1 && !p.placed && !came.IsZero() {
+			p.again = pacer.WithArrival(ctx, came) // by which the pacer knows the call
+		}
 		return nil, false
 	}
 	slot.Cancel()
@@ -179,7 +184,9 @@ func outcome(ctx context.Context, v Verdict, err error) (o pacer.Outcome, known 
 	case err == nil:
 		return pacer.Outcome{}, true
 	case v == Throttled:
-		return pacer.Outcome{Throttled: true, Delay: waiter.Pause(namedDelay(err))}, true
+		o.Delay, o.Throttled = waiter.Pause(namedDelay(err))
+		o.Failed = !o.Throttled
+		return o, true
 	case v == Accept, ctx.Err() != nil:
 		return pacer.Outcome{}, false
 	default:
