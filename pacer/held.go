@@ -145,7 +145,9 @@ func (p *Pacer) heed(now time.Duration, o Outcome, of start) (paused bool) {
 		case o.Throttled:
 			p.states.refused(now, of.era, o.Delay)
 		case o.Failed:
-			p.states.broke(now, of.era, of.number, p.states.after > 0 && p.failures.add(of.call))
+			// What failed before an outage began counts for nothing, but has been tried.
+			noted := p.states.after > 0 && (of.era == p.states.era || p.states.state == StateDown)
+			p.states.broke(now, of.era, of.number, noted && p.failures.add(of.call))
 		default:
 			p.states.didWork(now, of.era, of.number)
 		}
