@@ -43,7 +43,11 @@ type Acquirer interface {
 // a w that has PauseUntil, so that all callers of w hold back and not only the
 // one that was told. The policy of the Retry layer above judges the response and knows the
 // delay, [retrypolicy.Default] if there is none. A server that asks for more
-// than a day is given a day. Every Pace layer that the response passes does so: if
+// than a day is given a day. Where the response throttles and names no delay, a *pacer.Pacer
+// pauses for one of its own. Either way the delay is the pacer's then: Retry waits nothing more,
+// and the next attempt stands in the queue at once, unless its slot would come later than the
+// policy's MaxRetryAfter, which ends the call. A w that is told only by PauseUntil leaves the wait to
+// Retry too. Every Pace layer that the response passes does so: if
 // one host's trouble must not stop the others, give the layer that they share a
 // Waiter without PauseUntil.
 //

@@ -27,6 +27,10 @@ import (
 // closed. Should the pacer refuse the slot for the next attempt, the caller gets the
 // last of them after all, or a *retrypolicy.Error if it was longer.
 //
+// Where a Pace layer below told a pacer of a throttling, the delay before the next attempt is
+// the pacer's: see [Pace]. A policy of one attempt gives Pace its judgement and sends nothing
+// again, which is how an SDK that retries by itself is paced.
+//
 // A request body is sent again if the request has GetBody, as those of
 // http.NewRequest with a buffer or string have; if it fits the policy's
 // ReplayBuffer; or if nothing of it was read. A body in memory with GetBody reaches the
