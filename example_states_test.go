@@ -14,7 +14,7 @@ import (
 
 // Two tokens, a quota each. Where the server throttles one, the next attempt asks for a slot at
 // once and goes by the other. The hooks tell of the pause and of the call.
-func ExamplePaceBy_tokens() {
+func ExamplePaceBy_free() {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "first" {
 			w.Header().Set("Retry-After", "30")
