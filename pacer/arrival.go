@@ -40,12 +40,3 @@ func (p *Pacer) comes(now time.Duration) time.Duration {
 	p.came = max(now, add(p.came, 1))
 	return p.came
 }
-
-// call returns when the call came that starts at once. Where nobody asks what it said, that is
-// now.
-func (p *Pacer) call(ctx context.Context, heard bool, now time.Duration) time.Duration {
-	if heard && p.states.after > 0 {
-		return p.arrival(ctx, now)
-	}
-	return p.comes(now)
-}

@@ -54,8 +54,19 @@ func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 	// Read under the lock: a reading from before the wait for it would be stale
 	// and could date a start before the one that preceded it.
 	now := p.clock.Now()
-	if p.queue.len == 0 && p.ask(s, heard, now).Now(now) {
-		st := p.startOf(s, p.call(ctx, heard, now), now, now)
+	flows := p.states.state == StateFlowing // then without the detour by ask
+	if p.queue.len == 0 && (flows && p.askLimits(s, now).Now(now) || !flows && p.askHeld(s, heard, now).Now(now)) {
+		if !heard {
+			p.mu.Unlock()
+			return start{}, nil // nobody will say anything of it
+		}
+		var call time.Duration
+		if p.states.after > 0 { // what the caller says of it matters to outages alone
+			call = p.arrival(ctx, now)
+		} else {
+			call = p.comes(now)
+		}
+		st := p.startOf(s, call, now, now)
 		p.mu.Unlock()
 		return st, nil
 	}
