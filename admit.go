@@ -162,7 +162,7 @@ func within(ctx context.Context, b bound, w Waiter, start *pacer.Admission) (slo
 	switch {
 	case ctx.Err() != nil:
 		return nil, retrypolicy.NewError(ctx, 0, "", nil).Reason, false, interrupted(ctx, err)
-	case limited.Err() != nil && predicts:
+	case predicts && uptime() >= b.at: // whoever was the first to notice
 		return nil, "", true, nil
 	case limited.Err() != nil:
 		return nil, b.reason, false, &PaceError{interrupted(limited, err)}

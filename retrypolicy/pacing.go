@@ -129,7 +129,7 @@ func (p *pacing) within(ctx context.Context, b bound, a *Attempt) (failure *Erro
 	switch {
 	case ctx.Err() != nil:
 		return NewError(ctx, a.Number-1, "", a.Err), false
-	case limited.Err() != nil && predicts:
+	case predicts && !time.Now().Before(b.at): // whoever was the first to notice
 		return nil, true
 	case limited.Err() != nil:
 		err = interruption(limited, err)
