@@ -56,6 +56,7 @@ type attempt struct {
 	began time.Duration // when the call did, on uptime's clock; zero where nobody asks
 
 	arrived time.Duration // when the call first stood in a pacer's queue, on uptime's clock; zero before
+	asks    time.Duration // when it asks for a slot of a pacer that has taken over its delay, on uptime's clock; else zero
 	timer   *time.Timer   // nil before start
 	started bool          // by the last of its Pace layers, if it has any
 	ticking bool
@@ -123,12 +124,14 @@ func (a *attempt) startsWith(t *paceTransport) bool { return a.retry.paces[len(a
 // several Pace layers.
 func (a *attempt) admitted(took wait, start *pacer.Admission) {
 	a.info.PacedFor += took.waited
-	switch {
-	case a.arrived != 0:
-	case took.began != 0:
-		a.arrived = took.began
-	default:
-		a.arrived = start.Came().Sub(loaded)
+	if a.arrived != 0 {
+		return
+	}
+	a.arrived = took.began
+	for _, came := range [...]time.Time{start.Came(), took.slot.Came()} {
+		if !came.IsZero() { // by that a pacer knows the call
+			a.arrived = came.Sub(loaded)
+		}
 	}
 }
 
@@ -181,6 +184,7 @@ func (a *attempt) result(resp *http.Response, err error) retrypolicy.Attempt {
 		Err:        a.setUp.Explain(err),
 		Previous:   a.info.Previous,
 		Replayable: a.body.Replayable(),
+		Paced:      a.judged.paced,
 	}
 	if a.policy.Timed() {
 		result.Elapsed = uptime() - a.began
@@ -193,7 +197,8 @@ type judgement struct {
 	resp    *http.Response
 	err     error
 	status  int32
-	verdict int32
+	verdict int16
+	paced   bool // a pacer was told of the throttling
 }
 
 // judge asks the policy about what a layer below Retry, or Retry itself, was handed up. Each
@@ -214,9 +219,16 @@ func (a *attempt) judge(resp *http.Response, err error) retrypolicy.Verdict {
 			}
 		}
 		v := a.policy.Classify(a.result(resp, err))
-		*j = judgement{resp, err, status, int32(v)}
+		*j = judgement{resp, err, status, int16(v), false}
 	}
 	return a.verdict()
+}
+
+// pacedBy notes that a pacer was told of what was judged last.
+func (a *attempt) pacedBy(o pacer.Outcome) {
+	if a != nil && a.asked != nil && o.Throttled {
+		a.judged.paced = true
+	}
 }
 
 // verdict returns the last.

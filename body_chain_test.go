@@ -22,7 +22,7 @@ const kib = 1 << 10
 // observeEnd notes why a call was given up.
 func observeEnd(reason *retrypolicy.Reason) pacedhttp.Middleware {
 	return pacedhttp.Observe(pacedhttp.Hooks{
-		GaveUp: func(_ context.Context, i pacedhttp.GaveUpInfo) { *reason = i.Reason },
+		GaveUp: func(_ context.Context, i pacedhttp.CallInfo) { *reason = i.Reason },
 	})
 }
 

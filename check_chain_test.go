@@ -19,7 +19,7 @@ func TestCheckFindsWhatCannotBeMeant(t *testing.T) {
 	other := foreign("a", &passed)
 	quota := pacer.Burst(9, time.Second)
 	retry, pace, fallback := pacedhttp.Retry(nil), pacedhttp.Pace(quota), pacedhttp.Fallback(keep)
-	told := pacedhttp.Observe(pacedhttp.Hooks{GaveUp: func(context.Context, pacedhttp.GaveUpInfo) {}})
+	told := pacedhttp.Observe(pacedhttp.Hooks{GaveUp: func(context.Context, pacedhttp.CallInfo) {}})
 	slots := pacedhttp.Observe(pacedhttp.Hooks{SlotAcquired: func(context.Context, pacedhttp.SlotInfo) {}})
 	both := func(next http.RoundTripper) http.RoundTripper { return pace(retry(next)) }
 	for name, tc := range map[string]struct {

@@ -49,6 +49,7 @@
 //     server says "too many requests": [Pace]. A quota per host or token: [PaceBy]. Slots of one's own: [Acquirer].
 //   - What to do when nothing helps: [Fallback], [StaticResponse].
 //   - What must be fresh in every attempt, and whom it is shown: [Prepare].
+//   - What holds callers back, and that they are told: [Pace], [Hooks], package pacer.
 //   - What happened: [Observe], [Log], and [AttemptFromContext] for layers below
 //     Retry. Spans and metrics: package otelpacedhttp.
 //

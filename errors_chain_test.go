@@ -173,8 +173,9 @@ func TestRefusalInsideAJoinedErrorIsStillARefusal(t *testing.T) {
 		"max elapsed before it":      {errors.New("rate: Wait(n=1) would exceed context deadline"), retrypolicy.Config{MaxElapsed: time.Second}, time.Minute, retrypolicy.ReasonMaxElapsed},
 		"deadline, joined":           {errors.Join(errors.New("a"), context.DeadlineExceeded), retrypolicy.Config{}, time.Minute, retrypolicy.ReasonDeadline},
 		"something else":             {errClosed, retrypolicy.Config{}, 0, retrypolicy.ReasonNotRetryable},
-		"named":                      {namedError("pacing_queue_full"), retrypolicy.Config{}, time.Minute, retrypolicy.ReasonNotRetryable},
-		"named, joined":              {errors.Join(namedError("pacing_queue_full"), errClosed), retrypolicy.Config{}, time.Minute, retrypolicy.ReasonNotRetryable},
+		"named":                      {namedError("pacing_queue_full"), retrypolicy.Config{}, time.Minute, retrypolicy.ReasonQueueFull},
+		"named, joined":              {errors.Join(namedError("pacing_queue_full"), errClosed), retrypolicy.Config{}, time.Minute, retrypolicy.ReasonQueueFull},
+		"named otherwise":            {namedError("pacing_accepted"), retrypolicy.Config{}, time.Minute, retrypolicy.ReasonNotRetryable},
 		"its own deadline, not ours": {context.DeadlineExceeded, retrypolicy.Config{}, 0, retrypolicy.ReasonNotRetryable},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -75,7 +75,7 @@ func ExampleNew() {
 		pacedhttp.Log(slog.New(slog.DiscardHandler)),
 		pacedhttp.Observe(pacedhttp.Hooks{
 			SlotAcquired: func(context.Context, pacedhttp.SlotInfo) { fmt.Println("pace:    a slot") },
-			GaveUp: func(_ context.Context, i pacedhttp.GaveUpInfo) {
+			GaveUp: func(_ context.Context, i pacedhttp.CallInfo) {
 				fmt.Println("retry:   gave up,", i.Reason)
 			},
 			FallbackUsed: func(_ context.Context, i pacedhttp.FallbackInfo) {

@@ -114,6 +114,12 @@ func (j *journal) hooks() pacedhttp.Hooks {
 		SlotRefused: func(ctx context.Context, i pacedhttp.SlotInfo) {
 			j.add("slot refused #%d waited=%v err=%v", number(ctx), i.Waited, i.Err)
 		},
+		SlotWaiting: func(ctx context.Context, i pacedhttp.SlotInfo) {
+			j.add("slot waiting #%d waited=%v %v %s predicted=%v", number(ctx), i.Waited, i.State, i.Cause, i.Predicted)
+		},
+		Paused: func(ctx context.Context, i pacedhttp.PauseInfo) {
+			j.add("paused #%d %s for %v", number(ctx), result(i.Response, i.Err), time.Until(i.Until))
+		},
 		AttemptStarted: func(ctx context.Context, i pacedhttp.AttemptStart) {
 			j.add("attempt started #%d/%d paced=%v previous=%v", number(ctx), i.Number, i.PacedFor, i.Previous)
 		},
@@ -123,8 +129,11 @@ func (j *journal) hooks() pacedhttp.Hooks {
 		RetryScheduled: func(ctx context.Context, i pacedhttp.RetryInfo) {
 			j.add("retry scheduled #%d/%d %s %v delay=%v", number(ctx), i.Number, result(i.Response, i.Err), i.Verdict, i.Delay)
 		},
-		GaveUp: func(ctx context.Context, i pacedhttp.GaveUpInfo) {
+		GaveUp: func(ctx context.Context, i pacedhttp.CallInfo) {
 			j.add("gave up #%d %s attempts=%d %s elapsed=%v", number(ctx), result(i.Response, i.Err), i.Attempts, i.Reason, i.Elapsed)
+		},
+		CallDone: func(ctx context.Context, i pacedhttp.CallInfo) {
+			j.add("call done #%d %s attempts=%d %s elapsed=%v", number(ctx), result(i.Response, i.Err), i.Attempts, i.Reason, i.Elapsed)
 		},
 		FallbackUsed: func(ctx context.Context, i pacedhttp.FallbackInfo) {
 			j.add("fallback used #%d %s", number(ctx), result(i.Response, i.Err))
@@ -135,7 +144,7 @@ func (j *journal) hooks() pacedhttp.Hooks {
 // reasons returns a middleware that appends why calls gave up to to.
 func reasons(to *[]retrypolicy.Reason) pacedhttp.Middleware {
 	return pacedhttp.Observe(pacedhttp.Hooks{
-		GaveUp: func(_ context.Context, i pacedhttp.GaveUpInfo) { *to = append(*to, i.Reason) },
+		GaveUp: func(_ context.Context, i pacedhttp.CallInfo) { *to = append(*to, i.Reason) },
 	})
 }
 

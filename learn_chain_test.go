@@ -75,11 +75,11 @@ func TestChainLearnsTheServersQuota(t *testing.T) {
 	}{
 		"GitHub, by a pacer that needs no slots": {
 			&vendor{requests: 60, window: time.Hour, latency: 100 * time.Millisecond, says: github},
-			pacer.Config{Limits: generous},
+			pacer.Config{Limits: generous, MaxPause: 2 * time.Hour},
 		},
 		"GitHub, with flights": {
 			&vendor{requests: 60, window: time.Hour, latency: 100 * time.Millisecond, says: github},
-			pacer.Config{Limits: generous, MaxInFlight: 8},
+			pacer.Config{Limits: generous, MaxInFlight: 8, MaxPause: 2 * time.Hour},
 		},
 		"OpenAI, by tokens": {
 			&vendor{requests: 500, tokens: 1000, uses: 50, window: time.Minute, latency: 300 * time.Millisecond, says: openAI},

@@ -2,19 +2,28 @@ package pacedhttp
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
 	"regexp"
 	"slices"
+	"time"
 
+	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
-// Log writes what the layers below it do to l: a retry and its reason at level Warn,
-// a call that failed for good at Error, a fallback at Warn, an attempt and a wait for
-// a slot at Debug. The attributes are method, host, attempt, status or error,
-// reason, waited, delay and duration. No record holds a query, a header or user information,
+// Log writes what the layers below it do to l:
+//
+//	Error  a call that failed for good
+//	Warn   a retry and its reason; a fallback; a pause of the pacer and until when; a slot that the
+//	       pacer refused, why, and the wait that it would have been, and a call that ends for that
+//	Info   a call that waits for a slot for 10 s, and every minute after: why, and how long yet
+//	Debug  an attempt; a slot; what the caller cancelled
+//
+// The attributes are method, host, attempt, status or error, reason, waited, wait, state, cause,
+// until, delay and duration. No record holds a query, a header or user information,
 // nor the path of any URL. Before the first call it writes what [Transport.Check] finds, at
 // Warn. A nil l means slog.Default() at the time of each record.
 func Log(l *slog.Logger) Middleware {
@@ -29,8 +38,20 @@ func Log(l *slog.Logger) Middleware {
 			}
 			return i.Request, attrs
 		}),
-		SlotRefused: record(l, slog.LevelDebug, "slot refused", func(i SlotInfo) (*http.Request, []slog.Attr) {
-			return i.Request, []slog.Attr{slog.Duration("waited", i.Waited), outcomeOf(nil, i.Err)}
+		SlotRefused: recordAt(l, refusalLevel, "slot refused", func(i SlotInfo) (*http.Request, []slog.Attr) {
+			attrs := []slog.Attr{slog.Duration("waited", i.Waited), outcomeOf(nil, i.Err),
+				slog.String("reason", (&PaceError{i.Err}).ErrorType())}
+			if wait, ok := wouldWait(i.Err); ok {
+				attrs = append(attrs, slog.Duration("wait", wait))
+			}
+			return i.Request, attrs
+		}),
+		SlotWaiting: record(l, slog.LevelInfo, "waiting for a slot", func(i SlotInfo) (*http.Request, []slog.Attr) {
+			return i.Request, []slog.Attr{slog.Duration("waited", i.Waited), slog.Duration("wait", i.Predicted),
+				slog.String("state", i.State.String()), slog.String("cause", i.Cause)}
+		}),
+		Paused: record(l, slog.LevelWarn, "paused", func(i PauseInfo) (*http.Request, []slog.Attr) {
+			return i.Request, []slog.Attr{outcomeOf(i.Response, i.Err), slog.Time("until", i.Until)}
 		}),
 		AttemptDone: record(l, slog.LevelDebug, "attempt done", func(i AttemptResult) (*http.Request, []slog.Attr) {
 			return i.Request, []slog.Attr{slog.Int("attempt", i.Number), outcomeOf(i.Response, i.Err),
@@ -40,7 +61,7 @@ func Log(l *slog.Logger) Middleware {
 			return i.Request, []slog.Attr{slog.Int("attempt", i.Number), outcomeOf(i.Response, i.Err),
 				slog.String("reason", i.Verdict.String()), slog.Duration("delay", i.Delay)}
 		}),
-		GaveUp: record(l, slog.LevelError, "gave up", func(i GaveUpInfo) (*http.Request, []slog.Attr) {
+		GaveUp: recordAt(l, failureLevel, "gave up", func(i CallInfo) (*http.Request, []slog.Attr) {
 			return i.Request, []slog.Attr{slog.Int("attempt", i.Attempts), outcomeOf(i.Response, i.Err),
 				slog.String("reason", string(i.Reason)), slog.Duration("duration", i.Elapsed)}
 		}),
@@ -63,11 +84,46 @@ func logger(l *slog.Logger) *slog.Logger {
 	return l
 }
 
-// record returns a hook that writes what describe makes of its info. Where the
-// level is off, nothing is made of it.
+// refusalLevel tells a refusal of the pacer's from a caller who left.
+func refusalLevel(ctx context.Context, _ SlotInfo) slog.Level {
+	if ctx.Err() == context.Canceled {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
+}
+
+// failureLevel tells a failure from a caller who left, and from a pacer that did its work.
+func failureLevel(_ context.Context, i CallInfo) slog.Level {
+	_, refused := errors.AsType[*PaceError](i.Err)
+	switch {
+	case i.Reason == retrypolicy.ReasonCanceled:
+		return slog.LevelDebug
+	case refused || i.Reason.Pacing():
+		return slog.LevelWarn
+	default:
+		return slog.LevelError
+	}
+}
+
+// wouldWait returns the wait that a pacer refused, if it is one that ends.
+func wouldWait(err error) (wait time.Duration, ok bool) {
+	refusal, ok := errors.AsType[*pacer.Error](err)
+	if !ok || errors.Is(refusal, pacer.ErrTooCostly) {
+		return 0, false
+	}
+	return refusal.Wait(), true
+}
+
+// record is recordAt with one level.
 func record[T any](l *slog.Logger, level slog.Level, message string, describe func(T) (*http.Request, []slog.Attr)) func(context.Context, T) {
+	return recordAt(l, func(context.Context, T) slog.Level { return level }, message, describe)
+}
+
+// recordAt returns a hook that writes what describe makes of its info. Where the
+// level is off, nothing is made of it.
+func recordAt[T any](l *slog.Logger, levelOf func(context.Context, T) slog.Level, message string, describe func(T) (*http.Request, []slog.Attr)) func(context.Context, T) {
 	return func(ctx context.Context, info T) {
-		to := logger(l)
+		to, level := logger(l), levelOf(ctx, info)
 		if !to.Enabled(ctx, level) {
 			return
 		}

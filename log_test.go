@@ -113,8 +113,8 @@ func TestLogOfARefusedSlot(t *testing.T) {
 	rt := pacedhttp.New(newScript(), pacedhttp.Log(logTo(&out, slog.LevelDebug)), pacedhttp.Pace(grants(0)))
 	send(t, rt, newRequest(t, "POST", nil))
 	// Without Retry it is up to the caller to log how the call ended.
-	if want := "level=DEBUG msg=\"slot refused\" method=POST host=api.test waited="; !strings.HasPrefix(out.String(), want) ||
-		!strings.HasSuffix(out.String(), " error=\"closed for today\"\n") {
+	if want := "level=WARN msg=\"slot refused\" method=POST host=api.test waited="; !strings.HasPrefix(out.String(), want) ||
+		!strings.HasSuffix(out.String(), " error=\"closed for today\" reason=pacing_refused\n") {
 		t.Errorf("got %s", out.String())
 	}
 }
@@ -139,7 +139,7 @@ func (e unprintable) Error() string { *e.printed++; return "unprintable" }
 func TestDisabledLevelMakesNoAttributes(t *testing.T) {
 	printed := 0
 	rt := pacedhttp.New(newScript(),
-		pacedhttp.Log(logTo(io.Discard, slog.LevelInfo)),
+		pacedhttp.Log(logTo(io.Discard, slog.LevelError)),
 		pacedhttp.Pace(waiterFunc(func(context.Context) error { return unprintable{&printed} })))
 	send(t, rt, newRequest(t, "GET", nil))
 	if printed != 0 {
@@ -154,5 +154,61 @@ func TestLogOfAMalformedRequest(t *testing.T) {
 	want := `level=ERROR msg="gave up" method=GET host=api.test attempt=1 error="http: nil Request.URL" reason=not_retryable`
 	if !strings.HasPrefix(out.String(), want) {
 		t.Errorf("got %s", out.String())
+	}
+}
+
+func TestLogTellsWhatHoldsCallersBack(t *testing.T) {
+	for name, tc := range map[string]struct {
+		level slog.Level
+		steps []step
+		quota pacer.Config
+		ctx   func(context.Context) (context.Context, context.CancelFunc)
+		want  string
+	}{
+		"a pause and a long wait": {slog.LevelInfo, []step{{status: 429, header: header("Retry-After", "30")}, {}}, pacer.Config{}, nil, `
+level=WARN msg=paused method=GET host=api.test:8443 status=429 until=2000-01-01T00:00:30.000Z
+level=WARN msg=retrying method=GET host=api.test:8443 attempt=1 status=429 reason=throttled delay=0s
+level=INFO msg="waiting for a slot" method=GET host=api.test:8443 waited=10s wait=20s state=paused cause=throttled
+`},
+		"a refusal": {slog.LevelWarn, []step{{status: 503}}, pacer.Config{MaxWait: 2 * time.Second}, nil, `
+level=WARN msg=retrying method=GET host=api.test:8443 attempt=1 status=503 reason=transient delay=2s
+level=WARN msg="slot refused" method=GET host=api.test:8443 waited=0s error="pacer: no slot within MaxWait (the wait would be 58s)" reason=pacing_max_wait wait=58s
+level=WARN msg="gave up" method=GET host=api.test:8443 attempt=1 status=503 reason=max_wait duration=2s
+`},
+		"one for the deadline's sake": {slog.LevelWarn, []step{{status: 503}}, pacer.Config{}, func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Minute)
+		}, `
+level=WARN msg=retrying method=GET host=api.test:8443 attempt=1 status=503 reason=transient delay=2s
+level=WARN msg="slot refused" method=GET host=api.test:8443 waited=0s error="pacer: no slot before the context's deadline (the wait would be 58s)" reason=pacing_deadline wait=58s
+level=ERROR msg="gave up" method=GET host=api.test:8443 attempt=1 status=503 reason=deadline duration=2s
+`},
+		"a caller who leaves the queue": {slog.LevelInfo, []step{{status: 503}}, pacer.Config{}, canceledAfter(5 * time.Second), `
+level=WARN msg=retrying method=GET host=api.test:8443 attempt=1 status=503 reason=transient delay=2s
+`},
+		"at Debug": {slog.LevelDebug, nil, pacer.Config{}, canceledAfter(0), `
+level=DEBUG msg="gave up" method=GET host=api.test:8443 attempt=0 error="context canceled" reason=canceled duration=0s
+`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var out bytes.Buffer
+				tc.quota.Limits = []pacer.Limit{{Calls: 1, Period: time.Minute}}
+				if name == "a pause and a long wait" {
+					tc.quota.Limits[0].Calls = 9
+				}
+				ctx := t.Context()
+				if tc.ctx != nil {
+					var cancel context.CancelFunc
+					ctx, cancel = tc.ctx(ctx)
+					defer cancel()
+				}
+				rt := pacedhttp.New(newScript(tc.steps...), pacedhttp.Log(logTo(&out, tc.level)),
+					pacedhttp.Retry(policyOf(2, 2*time.Second)), pacedhttp.Pace(pacer.Must(tc.quota)))
+				send(t, rt, newRequestTo(t, "GET", secretURL, nil).WithContext(ctx))
+				if got := "\n" + out.String(); got != tc.want {
+					t.Errorf("got:%s\nwant:%s", got, tc.want)
+				}
+			})
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
@@ -28,6 +29,16 @@ type Hooks struct {
 	// SlotRefused is called when there is no slot and nothing will be sent.
 	SlotRefused func(context.Context, SlotInfo)
 
+	// SlotWaiting is called while a Pace layer waits for a slot: after 10 seconds, and every
+	// minute from then on. It is called from a goroutine of its own, and the wait does not end
+	// while it is; a panic ends the wait, and is the caller's.
+	SlotWaiting func(context.Context, SlotInfo)
+
+	// Paused is called by a Pace layer when what came of a request paused its pacer, or
+	// lengthened the pause, as [pacer.Slot.Report] tells. One whose Waiter has but PauseUntil
+	// does not tell.
+	Paused func(context.Context, PauseInfo)
+
 	// AttemptStarted is called by a Retry layer when a request is about to be sent:
 	// after its slot, if there is a Pace layer below. AttemptDone follows.
 	AttemptStarted func(context.Context, AttemptStart)
@@ -41,20 +52,36 @@ type Hooks struct {
 
 	// GaveUp is called when a call ends in a failure: an error, or a response that
 	// the policy does not accept.
-	GaveUp func(context.Context, GaveUpInfo)
+	GaveUp func(context.Context, CallInfo)
+
+	// CallDone is called by a Retry layer when a call ends, however it does, after GaveUp.
+	CallDone func(context.Context, CallInfo)
 
 	// FallbackUsed is called when a fallback has answered, or failed to.
 	FallbackUsed func(context.Context, FallbackInfo)
 }
 
 // SlotInfo is what the Slot hooks are told. Costs and InFlight are told by SlotAcquired, of a
-// *pacer.Pacer or another [Acquirer].
+// *pacer.Pacer or another [Acquirer]; State, Cause and Predicted by SlotWaiting, of what has
+// Stats as a *pacer.Pacer does. They are zero elsewhere.
 type SlotInfo struct {
 	Request  *http.Request
 	Waited   time.Duration  // zero in SlotRequested
 	Costs    map[string]int // by unit, as known before the answer; nil where none are counted
 	InFlight int            // requests, this one included; zero where they are not bounded
 	Err      error          // why there was no slot; nil but in SlotRefused
+
+	State     pacer.State
+	Cause     string        // of State; "" where the limits alone make the request wait
+	Predicted time.Duration // how long one would wait who came now; zero where that is not known
+}
+
+// PauseInfo is what Paused is told.
+type PauseInfo struct {
+	Request  *http.Request
+	Response *http.Response // nil with Err
+	Err      error
+	Until    time.Time // the end of the pause
 }
 
 // AttemptStart is what AttemptStarted is told.
@@ -83,15 +110,20 @@ type RetryInfo struct {
 	Delay       time.Duration // until the next attempt asks for its slot
 }
 
-// GaveUpInfo is what GaveUp is told.
-type GaveUpInfo struct {
+// CallInfo is what GaveUp and CallDone are told.
+type CallInfo struct {
 	Request  *http.Request  // the caller's
 	Response *http.Response // what the caller gets; nil with Err
-	Err      error          // what the caller gets
-	Attempts int
+	Err      error          // what the caller gets; nil with Response
+	Attempts int            // zero where the first got no slot
 	Reason   retrypolicy.Reason
 	Elapsed  time.Duration // since the call began
 }
+
+// GaveUpInfo is CallInfo.
+//
+// Deprecated: use CallInfo.
+type GaveUpInfo = CallInfo
 
 // FallbackInfo is what FallbackUsed is told.
 type FallbackInfo struct {
@@ -194,8 +226,20 @@ func (o *observer) retryScheduled(ctx context.Context, i RetryInfo) {
 	each(o, func(h *Hooks) func(context.Context, RetryInfo) { return h.RetryScheduled }, ctx, i)
 }
 
-func (o *observer) gaveUp(ctx context.Context, i GaveUpInfo) {
-	each(o, func(h *Hooks) func(context.Context, GaveUpInfo) { return h.GaveUp }, ctx, i)
+func (o *observer) slotWaiting(ctx context.Context, i SlotInfo) {
+	each(o, func(h *Hooks) func(context.Context, SlotInfo) { return h.SlotWaiting }, ctx, i)
+}
+
+func (o *observer) paused(ctx context.Context, i PauseInfo) {
+	each(o, func(h *Hooks) func(context.Context, PauseInfo) { return h.Paused }, ctx, i)
+}
+
+func (o *observer) gaveUp(ctx context.Context, i CallInfo) {
+	each(o, func(h *Hooks) func(context.Context, CallInfo) { return h.GaveUp }, ctx, i)
+}
+
+func (o *observer) callDone(ctx context.Context, i CallInfo) {
+	each(o, func(h *Hooks) func(context.Context, CallInfo) { return h.CallDone }, ctx, i)
 }
 
 func (o *observer) fallbackUsed(ctx context.Context, i FallbackInfo) {

@@ -39,6 +39,7 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"0s slot acquired #1 waited=0s err=<nil>",
 			"0s attempt started #1/1 paced=0s previous=0s",
 			"1s attempt done #1/1 200 accept took=1s",
+			"1s call done #0 200 attempts=1 accepted elapsed=1s",
 		}},
 		"that fails for good": {paced(answer), []step{{status: 503, delay: s / 2}, {err: errLost}, {status: 500}}, []string{
 			"0s slot requested #1 waited=0s err=<nil>",
@@ -56,6 +57,7 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"6s attempt started #3/3 paced=1s previous=2s",
 			"6s attempt done #3/3 500 transient took=0s",
 			"6s gave up #0 500 attempts=3 max_attempts elapsed=6s",
+			"6s call done #0 500 attempts=3 max_attempts elapsed=6s",
 			"6s fallback used #0 200",
 		}},
 		"that gets no slot": {noSlot(broken), []step{{status: 503}}, []string{
@@ -67,12 +69,14 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"2s slot requested #2 waited=0s err=<nil>",
 			"2s slot refused #2 waited=0s err=closed for today",
 			"2s gave up #0 503 attempts=1 not_retryable elapsed=2s",
+			"2s call done #0 503 attempts=1 not_retryable elapsed=2s",
 			"2s fallback used #0 closed for today",
 		}},
 		"without Pace": {[]pacedhttp.Middleware{pacedhttp.Retry(policyOf(1, 0))}, []step{{status: 503}}, []string{
 			"0s attempt started #1/1 paced=0s previous=0s",
 			"0s attempt done #1/1 503 transient took=0s",
 			"0s gave up #0 503 attempts=1 max_attempts elapsed=0s",
+			"0s call done #0 503 attempts=1 max_attempts elapsed=0s",
 		}},
 		"without Retry": {[]pacedhttp.Middleware{pacedhttp.Pace(pacer.Burst(1, s))}, []step{{status: 503}}, []string{
 			"0s slot requested #0 waited=0s err=<nil>",
@@ -86,10 +90,12 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"0s slot acquired #1 waited=0s err=<nil>",
 			"0s attempt started #1/1 paced=0s previous=0s",
 			"0s attempt done #1/1 200 accept took=0s",
+			"0s call done #0 200 attempts=1 accepted elapsed=0s",
 		}},
 		"with PaceBy that picks nothing": {[]pacedhttp.Middleware{pacedhttp.Retry(nil), pacedhttp.Pace(nil)}, []step{{}}, []string{
 			"0s attempt started #1/1 paced=0s previous=0s",
 			"0s attempt done #1/1 200 accept took=0s",
+			"0s call done #0 200 attempts=1 accepted elapsed=0s",
 		}},
 		"where the second of two quotas refuses": {[]pacedhttp.Middleware{pacedhttp.Retry(nil), pacedhttp.Pace(grants(1)), pacedhttp.Pace(grants(0))}, []step{{}}, []string{
 			"0s slot requested #1 waited=0s err=<nil>",
@@ -97,6 +103,7 @@ func TestHooksTellAWholeCall(t *testing.T) {
 			"0s slot requested #1 waited=0s err=<nil>",
 			"0s slot refused #1 waited=0s err=closed for today",
 			"0s gave up #0 pacedhttp: not sent: closed for today attempts=0 not_retryable elapsed=0s",
+			"0s call done #0 pacedhttp: not sent: closed for today attempts=0 not_retryable elapsed=0s",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +155,7 @@ func TestHooksGetTheCallersValuesAndRequest(t *testing.T) {
 				AttemptStarted: func(ctx context.Context, i pacedhttp.AttemptStart) { start(i.Request.Context()) },
 				AttemptDone:    func(ctx context.Context, i pacedhttp.AttemptResult) { done(i.Response.Request.Context()) },
 				RetryScheduled: func(ctx context.Context, i pacedhttp.RetryInfo) { retry(ctx) },
-				GaveUp:         func(ctx context.Context, i pacedhttp.GaveUpInfo) { gaveUp(ctx) },
+				GaveUp:         func(ctx context.Context, i pacedhttp.CallInfo) { gaveUp(ctx) },
 				FallbackUsed:   func(ctx context.Context, i pacedhttp.FallbackInfo) { fallback(ctx) },
 			}),
 			pacedhttp.Fallback(pacedhttp.StaticResponse(200, nil, nil)), pacedhttp.Retry(policyOf(2, 0)), pacedhttp.Pace(grants(9)))
@@ -248,7 +255,7 @@ func TestHooksAreSafeForConcurrentCalls(t *testing.T) {
 		count := pacedhttp.Observe(pacedhttp.Hooks{
 			AttemptStarted: func(context.Context, pacedhttp.AttemptStart) { started.Add(1) },
 			AttemptDone:    func(context.Context, pacedhttp.AttemptResult) { done.Add(1) },
-			GaveUp:         func(context.Context, pacedhttp.GaveUpInfo) { gaveUp.Add(1) },
+			GaveUp:         func(context.Context, pacedhttp.CallInfo) { gaveUp.Add(1) },
 		})
 		policy := retrypolicy.Must(retrypolicy.Config{MaxAttempts: 3, Backoff: retrypolicy.Constant(time.Millisecond), AttemptTimeout: time.Second})
 		base := newScript(step{status: 503, delay: time.Millisecond})
@@ -274,4 +281,66 @@ func TestHooksAreSafeForConcurrentCalls(t *testing.T) {
 			t.Errorf("%d starts, %d ends, %d given up; want 120, 120, 40", s, d, g)
 		}
 	})
+}
+
+func TestPausedIsCalledWhenAReportBeganOrLengthenedAPause(t *testing.T) {
+	for name, tc := range map[string]struct {
+		steps []step
+		want  []string
+	}{
+		"throttled":    {[]step{{status: 429, header: header("Retry-After", "5")}}, []string{"0s paused #0 429 for 5s"}},
+		"used up":      {[]step{{header: header("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "7")}}, []string{"0s paused #0 200 for 7s"}},
+		"not any more": {[]step{{header: header("X-RateLimit-Remaining", "1", "X-RateLimit-Reset", "7")}}, nil},
+		"shorter": {[]step{{delay: time.Second, status: 429, header: header("Retry-After", "5")}, {delay: 2 * time.Second, status: 429, header: header("Retry-After", "3")}},
+			[]string{"1s paused #0 429 for 5s"}},
+		"longer": {[]step{{delay: time.Second, status: 429, header: header("Retry-After", "5")}, {delay: 2 * time.Second, status: 429, header: header("Retry-After", "9")}},
+			[]string{"1s paused #0 429 for 5s", "2s paused #0 429 for 9s"}},
+	} {
+		for pacing, newPacer := range map[string]func() *pacer.Pacer{"windows": unlimited, "flights": func() *pacer.Pacer { return flights(9) }} {
+			t.Run(name+"/"+pacing, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					j := newJournal()
+					rt := pacedhttp.New(newScript(tc.steps...), pacedhttp.Observe(pacedhttp.Hooks{Paused: j.hooks().Paused}), pacedhttp.Pace(newPacer()))
+					var calls sync.WaitGroup
+					for range tc.steps {
+						calls.Go(func() { send(t, rt, newRequest(t, "GET", nil)) })
+					}
+					calls.Wait()
+					j.want(t, tc.want...)
+				})
+			})
+		}
+	}
+}
+
+func TestCallDoneIsCalledOfEveryCall(t *testing.T) {
+	for name, tc := range map[string]struct {
+		steps  []step
+		waiter pacedhttp.Waiter
+		ctx    func(context.Context) (context.Context, context.CancelFunc)
+		want   string
+	}{
+		"a success":        {[]step{{}}, unlimited(), nil, "0s call done #0 200 attempts=1 accepted elapsed=0s"},
+		"a late success":   {[]step{{status: 503, delay: time.Second}, {}}, unlimited(), nil, "2s call done #0 200 attempts=2 accepted elapsed=2s"},
+		"a failure":        {[]step{{status: 503}}, unlimited(), nil, "1s call done #0 503 attempts=2 max_attempts elapsed=1s"},
+		"a refusal":        {nil, grants(0), nil, "0s call done #0 pacedhttp: not sent: closed for today attempts=0 not_retryable elapsed=0s"},
+		"a late refusal":   {[]step{{status: 503}}, grants(1), nil, "1s call done #0 503 attempts=1 not_retryable elapsed=1s"},
+		"a dead context":   {nil, grants(1), canceledAfter(0), "0s call done #0 context canceled attempts=0 canceled elapsed=0s"},
+		"a cancelled wait": {[]step{{status: 503}}, grants(1), canceledAfter(time.Second / 2), "500ms call done #0 retrypolicy: gave up after 1 attempt (canceled): context canceled; last failure: server answered 503 Service Unavailable attempts=1 canceled elapsed=500ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j, ctx := newJournal(), t.Context()
+				if tc.ctx != nil {
+					var cancel context.CancelFunc
+					ctx, cancel = tc.ctx(ctx)
+					defer cancel()
+				}
+				rt := pacedhttp.New(newScript(tc.steps...), pacedhttp.Observe(pacedhttp.Hooks{CallDone: j.hooks().CallDone}),
+					pacedhttp.Retry(policyOf(2, time.Second)), pacedhttp.Pace(tc.waiter))
+				send(t, rt, newRequest(t, "GET", nil).WithContext(ctx))
+				j.want(t, tc.want)
+			})
+		})
+	}
 }

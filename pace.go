@@ -3,8 +3,6 @@ package pacedhttp
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"reflect"
@@ -45,7 +43,11 @@ type Acquirer interface {
 // a w that has PauseUntil, so that all callers of w hold back and not only the
 // one that was told. The policy of the Retry layer above judges the response and knows the
 // delay, [retrypolicy.Default] if there is none. A server that asks for more
-// than a day is given a day. Every Pace layer that the response passes does so: if
+// than a day is given a day. Where the response throttles and names no delay, a *pacer.Pacer
+// pauses for one of its own. Either way the delay is the pacer's then: Retry waits nothing more,
+// and the next attempt stands in the queue at once, unless its slot would come later than the
+// policy's MaxRetryAfter, which ends the call. A w that is told only by PauseUntil leaves the wait to
+// Retry too. Every Pace layer that the response passes does so: if
 // one host's trouble must not stop the others, give the layer that they share a
 // Waiter without PauseUntil.
 //
@@ -183,30 +185,27 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case slot != nil:
 		slot.heard(req, resp, err, a)
-	case w != nil && resp != nil:
-		tell(w, held.start, req, resp, a)
+	case w != nil:
+		tell(w, held.start, req, resp, err, a)
 	}
 	held.resp, held.slot = nil, nil
 	return resp, err
 }
 
-// tell hands on what a response says to a Waiter that gave no slot, if it listens.
-func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Response, a *attempt) {
+// tell hands on what became of a request to a Waiter that gave no slot, if it listens.
+func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Response, err error, a *attempt) {
 	switch p := w.(type) {
 	case *pacer.Pacer:
-		if isFree(resp) {
+		if resp != nil && isFree(resp) {
 			start.Cancel() // there is no slot that could be settled
 		}
-		v, quotas := judge(req, resp, nil, a), quotasOf(resp)
-		if v == retrypolicy.Accept && quotas == nil {
-			return // as of most
-		}
-		if o, known := report(req, resp, nil, v, a); known {
-			o.Quotas = quotas
-			start.Report(o)
+		if o, known := report(req, resp, err, judge(req, resp, err, a), a); known {
+			o.Quotas = quotasOf(resp)
+			paused(start.Report(o), req, resp, err)
+			a.pacedBy(o)
 		}
 	case interface{ PauseUntil(time.Time) }:
-		if o, _ := report(req, resp, nil, judge(req, resp, nil, a), a); o.Delay > 0 {
+		if o, _ := report(req, resp, err, judge(req, resp, err, a), a); o.Delay > 0 {
 			p.PauseUntil(time.Now().Add(o.Delay))
 		}
 	}
@@ -235,113 +234,6 @@ func pacesBelow(layers []ours) []*paceTransport {
 // sameAs reports whether t and other always have the same Waiter.
 func (t *paceTransport) sameAs(other *paceTransport) bool {
 	return t.fixed != nil && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
-}
-
-var errMaxElapsed = errors.New("a retry would start after the policy's MaxElapsed")
-
-// acquire waits for a start and tells who wants to know. If w gives it a slot, held has it.
-func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *holding) error {
-	ctx, release := waitContext(req)
-	defer release()
-	if a != nil {
-		a.hold()
-	}
-	observer := observerFrom(ctx)
-	observer.slotRequested(ctx, SlotInfo{Request: req})
-	limited, tooLate, cancel := bound(ctx, a)
-	defer cancel()
-	took, reason, err := admit(ctx, limited, tooLate, w, observer != nil, &held.start)
-	if slot := took.slot; slot != nil {
-		held.slot = newSlotContext(req.Context(), slot, t)
-	}
-	if a != nil && (err == nil || took.began != 0) {
-		a.admitted(took, &held.start)
-	}
-	if err == nil {
-		if observer != nil {
-			observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: took.waited, Costs: took.slot.Costs(), InFlight: took.slot.InFlight()})
-		}
-		return nil
-	}
-	if a != nil && !a.started {
-		a.refused = reason
-	}
-	why := err
-	if refusal, refused := err.(*PaceError); refused {
-		why = refusal.Err
-	}
-	observer.slotRefused(ctx, SlotInfo{Request: req, Waited: took.waited, Err: why})
-	return err
-}
-
-// bound returns ctx with the place in line of the attempt's call, and with an end where a
-// retry would start too late. It also returns why a wait fails that goes on until its deadline.
-func bound(ctx context.Context, a *attempt) (context.Context, retrypolicy.Reason, context.CancelFunc) {
-	if a == nil || a.info.Number == 1 {
-		return ctx, retrypolicy.ReasonDeadline, func() {}
-	}
-	if _, placed := pacer.ArrivalFromContext(ctx); !placed && a.arrived != 0 {
-		ctx = pacer.WithArrival(ctx, loaded.Add(a.arrived))
-	}
-	if d := a.policy.MaxElapsed(); d > 0 {
-		startBy := loaded.Add(a.began + min(d, math.MaxInt64/4) + 1) // at MaxElapsed is not after it
-		if deadline, ok := ctx.Deadline(); !ok || startBy.Before(deadline) {
-			limited, cancel := context.WithDeadlineCause(ctx, startBy, errMaxElapsed)
-			return limited, retrypolicy.ReasonMaxElapsed, cancel
-		}
-	}
-	return ctx, retrypolicy.ReasonDeadline, func() {}
-}
-
-// A wait is that for a start.
-type wait struct {
-	began, waited time.Duration // on uptime's clock; began is zero where nobody asked
-	slot          *pacer.Slot   // if there is one
-}
-
-// admit waits for w until limited, which is ctx or ends before it. If there is no start it
-// says why: ctx has ended, which wins over one that comes at that moment, or w refused. How
-// long a refusal took is measured only if somebody observes it.
-func admit(ctx, limited context.Context, tooLate retrypolicy.Reason, w Waiter, observed bool, start *pacer.Admission) (took wait, reason retrypolicy.Reason, err error) {
-	p, measures := w.(*pacer.Pacer) // not what embeds one: it may have an Acquire of its own
-	if observed || !measures {
-		took.began = uptime()
-	}
-	if measures {
-		*start, err = p.Admit(limited)
-		took.slot = start.Slot()
-	} else if q, ok := w.(Acquirer); ok {
-		took.slot, err = q.Acquire(limited)
-	} else {
-		err = w.Wait(limited)
-	}
-	switch {
-	case err == nil && measures:
-		took.waited = start.Waited()
-	case took.began != 0:
-		took.waited = uptime() - took.began
-	}
-	if err == nil && ctx.Err() == nil && limited.Err() == nil {
-		return took, "", nil
-	}
-	if took.slot.Cancel(); measures && took.slot == nil {
-		start.Cancel()
-	}
-	took.slot = nil
-	switch {
-	case ctx.Err() != nil:
-		return took, retrypolicy.NewError(ctx, 0, "", nil).Reason, interrupted(ctx, err)
-	case limited.Err() != nil:
-		return took, tooLate, &PaceError{interrupted(limited, err)}
-	case !waiter.TooLate(limited, err):
-		return took, retrypolicy.ReasonNotRetryable, &PaceError{err}
-	case tooLate == retrypolicy.ReasonMaxElapsed:
-		return took, tooLate, &PaceError{fmt.Errorf("%w: %w", errMaxElapsed, err)}
-	case !errors.Is(err, context.DeadlineExceeded):
-		return took, tooLate, &PaceError{fmt.Errorf("%w: %w", context.DeadlineExceeded, err)}
-	default:
-		return took, tooLate, &PaceError{err}
-	}
 }
 
 // judge asks the policy of the Retry layer above, or the default where there is none. An

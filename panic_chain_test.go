@@ -34,10 +34,15 @@ func TestPanicOfTheProgramsOwnPassesThroughAndLeavesNothingOpen(t *testing.T) {
 		},
 		"AttemptDone":    func(p *program) { p.hooks.AttemptDone = func(context.Context, pacedhttp.AttemptResult) { panic(mine) } },
 		"RetryScheduled": func(p *program) { p.hooks.RetryScheduled = func(context.Context, pacedhttp.RetryInfo) { panic(mine) } },
-		"GaveUp":         func(p *program) { p.hooks.GaveUp = func(context.Context, pacedhttp.GaveUpInfo) { panic(mine) } },
+		"GaveUp":         func(p *program) { p.hooks.GaveUp = func(context.Context, pacedhttp.CallInfo) { panic(mine) } },
 		"GaveUp, of a response set aside": func(p *program) {
 			p.waiter = grants(1)
-			p.hooks.GaveUp = func(context.Context, pacedhttp.GaveUpInfo) { panic(mine) }
+			p.hooks.GaveUp = func(context.Context, pacedhttp.CallInfo) { panic(mine) }
+		},
+		"CallDone": func(p *program) { p.hooks.CallDone = func(context.Context, pacedhttp.CallInfo) { panic(mine) } },
+		"Paused": func(p *program) {
+			p.waiter = unlimited()
+			p.hooks.Paused = func(context.Context, pacedhttp.PauseInfo) { panic(mine) }
 		},
 		"SlotRefused": func(p *program) {
 			p.waiter = grants(1)
@@ -48,7 +53,10 @@ func TestPanicOfTheProgramsOwnPassesThroughAndLeavesNothingOpen(t *testing.T) {
 			p.fallback = func(*http.Request, *http.Response, error) (*http.Response, error) { panic(mine) }
 		},
 		"Classifier": func(p *program) { p.policy.Classify = func(retrypolicy.Attempt) retrypolicy.Verdict { panic(mine) } },
-		"Backoff":    func(p *program) { p.policy.Backoff = backoffFunc(func() time.Duration { panic(mine) }) },
+		"Backoff": func(p *program) {
+			p.policy.Classify = func(retrypolicy.Attempt) retrypolicy.Verdict { return retrypolicy.Transient } // else the delay is a pacer's
+			p.policy.Backoff = backoffFunc(func() time.Duration { panic(mine) })
+		},
 		"Waiter":     func(p *program) { p.waiter = waiterFunc(func(context.Context) error { panic(mine) }) },
 		"PauseUntil": func(p *program) { p.waiter = panicsWhenPaused{mine} },
 		"PaceBy":     func(p *program) { p.pick = func(*http.Request) pacedhttp.Waiter { panic(mine) } },
@@ -91,7 +99,7 @@ func TestPanicOfTheProgramsOwnPassesThroughAndLeavesNothingOpen(t *testing.T) {
 					return nil
 				}()
 				switch name {
-				case "AttemptStarted", "AttemptDone", "RetryScheduled", "GaveUp", "GaveUp, of a response set aside", "SlotRefused", "Classifier", "Backoff":
+				case "AttemptStarted", "AttemptDone", "RetryScheduled", "GaveUp", "GaveUp, of a response set aside", "CallDone", "SlotRefused", "Classifier", "Backoff":
 					if !retry {
 						return // nobody calls it, or not for the first attempt
 					}

@@ -27,6 +27,10 @@ import (
 // closed. Should the pacer refuse the slot for the next attempt, the caller gets the
 // last of them after all, or a *retrypolicy.Error if it was longer.
 //
+// Where a Pace layer below told a pacer of a throttling, the delay before the next attempt is
+// the pacer's: see [Pace]. A policy of one attempt gives Pace its judgement and sends nothing
+// again, which is how an SDK that retries by itself is paced.
+//
 // A request body is sent again if the request has GetBody, as those of
 // http.NewRequest with a buffer or string have; if it fits the policy's
 // ReplayBuffer; or if nothing of it was read. A body in memory with GetBody reaches the
@@ -132,6 +136,7 @@ type call struct {
 	last    outcome        // of the attempt before the current one
 	delay   time.Duration  // between the two
 	arrived time.Duration  // see attempt
+	asks    time.Duration
 	over    bool
 }
 
@@ -145,6 +150,7 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 		policy:  c.policy,
 		retry:   c.retryTransport,
 		arrived: c.arrived,
+		asks:    c.asks,
 	}
 	if c.observer != nil {
 		a.observed = &observed{observer: c.observer}
@@ -172,7 +178,10 @@ func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.De
 	result.Number = a.info.Number
 	next := c.policy.Decide(c.ctx, &result, verdict)
 	a.done(resp, err, verdict)
-	c.arrived = a.arrived
+	c.arrived, c.asks = a.arrived, 0
+	if result.Paced {
+		c.asks = uptime()
+	}
 	return next
 }
 
@@ -202,8 +211,13 @@ func (c *call) end(attempts int, reason retrypolicy.Reason, resp *http.Response,
 		c.body.Close()
 		err = c.failure(attempts, reason, err)
 	}
-	if c.resp = resp; reason != retrypolicy.ReasonAccepted {
-		c.observer.gaveUp(c.ctx, GaveUpInfo{c.req, resp, err, attempts, reason, uptime() - c.began})
+	c.resp = resp
+	if c.observer != nil {
+		info := CallInfo{c.req, resp, err, attempts, reason, uptime() - c.began}
+		if reason != retrypolicy.ReasonAccepted {
+			c.observer.gaveUp(c.ctx, info)
+		}
+		c.observer.callDone(c.ctx, info)
 	}
 	c.over = true
 	return resp, err

@@ -44,6 +44,7 @@ func TestRefusalOfTheFirstSlotIsNeverRetriedNorAServerFailure(t *testing.T) {
 			"0s slot requested #1 waited=0s err=<nil>",
 			"0s slot refused #1 waited=0s err=closed for today",
 			"0s gave up #0 pacedhttp: not sent: closed for today attempts=0 not_retryable elapsed=0s",
+			"0s call done #0 pacedhttp: not sent: closed for today attempts=0 not_retryable elapsed=0s",
 		)
 	})
 }

@@ -62,7 +62,8 @@ func (s *slotContext) heard(req *http.Request, resp *http.Response, err error, a
 	v := judge(req, resp, err, a)
 	if outcome, known := report(req, resp, err, v, a); known && s.sent.Load() {
 		outcome.Quotas = quotasOf(resp)
-		s.slot.Report(outcome)
+		paused(s.slot.Report(outcome), req, resp, err)
+		a.pacedBy(outcome)
 	}
 	switch {
 	case v == retrypolicy.Unprocessed:
@@ -128,13 +129,21 @@ func report(req *http.Request, resp *http.Response, err error, v retrypolicy.Ver
 	}
 	switch {
 	case v == retrypolicy.Throttled:
-		o.Throttled, o.Delay = true, delayOf(resp, a)
+		o.Delay, o.Throttled = delayOf(resp, a)
+		o.Failed = !o.Throttled
 	case v != retrypolicy.Accept:
 		o.Failed = true
 	default:
 		return o, err == nil
 	}
 	return o, true
+}
+
+// paused tells observers of a pause that a report began or lengthened, if it did.
+func paused(until time.Time, req *http.Request, resp *http.Response, err error) {
+	if !until.IsZero() {
+		observerFrom(req.Context()).paused(req.Context(), PauseInfo{req, resp, err, until})
+	}
 }
 
 // remembered returns ctx with the slots of a request that was sent in another context.
@@ -156,13 +165,14 @@ func (s *slotContext) end() {
 }
 
 // delayOf returns for how long the server wants not to be called, by the policy that judges
-// the attempt's responses, at most a day; zero means that it did not say.
-func delayOf(resp *http.Response, a *attempt) time.Duration {
+// the attempt's responses, at most a day; zero means that it did not say. It reports false of
+// what is meant for one call alone.
+func delayOf(resp *http.Response, a *attempt) (d time.Duration, ok bool) {
 	policy := retrypolicy.Default()
 	if a != nil && a.asked != nil {
 		policy = a.policy
 	}
-	d, _ := policy.RetryAfter(resp, time.Now())
+	d, _ = policy.RetryAfter(resp, time.Now())
 	return waiter.Pause(d)
 }
 

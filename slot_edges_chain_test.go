@@ -223,7 +223,7 @@ func TestNoSlotStaysInFlight(t *testing.T) {
 				return []pacedhttp.Middleware{pacedhttp.Observe(pacedhttp.Hooks{RetryScheduled: func(context.Context, pacedhttp.RetryInfo) { end() }}), pacedhttp.Retry(nil), pacedhttp.Pace(p)}
 			},
 			"GaveUp": func(p *pacer.Pacer) []pacedhttp.Middleware {
-				return []pacedhttp.Middleware{pacedhttp.Observe(pacedhttp.Hooks{GaveUp: func(context.Context, pacedhttp.GaveUpInfo) { end() }}), pacedhttp.Retry(policyOf(1, 0)), pacedhttp.Pace(p)}
+				return []pacedhttp.Middleware{pacedhttp.Observe(pacedhttp.Hooks{GaveUp: func(context.Context, pacedhttp.CallInfo) { end() }}), pacedhttp.Retry(policyOf(1, 0)), pacedhttp.Pace(p)}
 			},
 			"Fallback": func(p *pacer.Pacer) []pacedhttp.Middleware {
 				return []pacedhttp.Middleware{pacedhttp.Fallback(func(*http.Request, *http.Response, error) (*http.Response, error) { end(); return nil, nil }), pacedhttp.Retry(policyOf(1, 0)), pacedhttp.Pace(p)}

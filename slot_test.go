@@ -32,7 +32,7 @@ func TestReportIsWhatThePolicySays(t *testing.T) {
 		"throttled response":       {resp: full, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true, Delay: 7 * time.Second}},
 		"throttled, no delay":      {resp: fine, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true}},
 		"throttled for ages":       {resp: ages, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true, Delay: 24 * time.Hour}},
-		"throttled for good":       {resp: never, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true}},
+		"throttled for good":       {resp: never, verdict: retrypolicy.Throttled, want: pacer.Outcome{Failed: true}},
 		"transient error":          {err: broken, verdict: retrypolicy.Transient, want: pacer.Outcome{Failed: true}},
 		"unprocessed error":        {err: broken, verdict: retrypolicy.Unprocessed, want: pacer.Outcome{Failed: true}},
 		"throttled error":          {err: broken, verdict: retrypolicy.Throttled, want: pacer.Outcome{Throttled: true}},

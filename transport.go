@@ -119,7 +119,7 @@ func (t *Transport) Check() error {
 				find("Fallback is below Retry, which does not see the failures that it replaces; list Fallback first")
 			}
 		case *observeTransport:
-			if h := l.hooks; retries > 0 && (h.AttemptStarted != nil || h.AttemptDone != nil || h.RetryScheduled != nil || h.GaveUp != nil) {
+			if h := l.hooks; retries > 0 && (h.AttemptStarted != nil || h.AttemptDone != nil || h.RetryScheduled != nil || h.GaveUp != nil || h.CallDone != nil) {
 				find("Observe or Log is below Retry, which will not call its hooks; list it first")
 			}
 		case *costTransport:

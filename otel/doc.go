@@ -64,6 +64,8 @@
 //	pacedhttp.retry.denials                 {retry}   failures that were not tried again: pacedhttp.retry.denial.reason,
 //	                                                  which has the values of pacedhttp.reason
 //	pacedhttp.fallbacks                     {fallback} fallbacks asked: error.type where they failed; none that the caller cut off
+//	pacedhttp.pacing.pauses                 {pause}   pauses that an answer began or lengthened: http.response.status_code of that,
+//	                                                  or error.type where there was none
 //
 // [Instrumentation.ObservePacer] shows the numbers of a pacer, whatever it paces, whenever metrics
 // are collected. These have pacedhttp.pacer.name and no server. Those of a limit have
@@ -74,6 +76,8 @@
 //	pacedhttp.pacer.in_flight   {slot}    not done; absent until there is one, so always where flights are not bounded
 //	pacedhttp.pacer.used        {unit}    of each limit: starts or cost in its window, or drawn from its bucket; may exceed it
 //	pacedhttp.pacer.limit       {unit}    each limit: what its window allows, or the size of its bucket
+//	pacedhttp.pacer.state       1         1 for the state that the pacer is in and 0 for the others: pacedhttp.pacer.state is
+//	                                      flowing, paused, probing or down, as [pacer.State] says
 //	pacedhttp.pacer.paused_for  s         until the end of the pause; 0 without one
 //
 // # Environment

@@ -16,6 +16,7 @@ func callEvents() pacedhttp.Hooks {
 		SlotRequested:  tell((*call).slotRequested),
 		SlotAcquired:   tell((*call).slotAcquired),
 		SlotRefused:    tell((*call).slotRefused),
+		Paused:         tell((*call).paused),
 		AttemptStarted: tell((*call).attemptStarted),
 		AttemptDone:    tell((*call).attemptDone),
 		RetryScheduled: tell((*call).retryScheduled),
@@ -70,6 +71,16 @@ func (c *call) slotRefused(ctx context.Context, i pacedhttp.SlotInfo) {
 	}
 	m := &c.tel.metrics
 	m.seconds(ctx, m.timeInQueue, i.Waited, labels{origin: originOf(i.Request), pacingResult: result})
+}
+
+func (c *call) paused(ctx context.Context, i pacedhttp.PauseInfo) {
+	about := labels{origin: originOf(i.Request)}
+	if i.Response != nil {
+		about.status = i.Response.StatusCode
+	} else {
+		about.errorType = errorType(i.Request, i.Err)
+	}
+	c.tel.metrics.one(ctx, c.tel.metrics.pauses, about)
 }
 
 func (c *call) leaveQueue(ctx context.Context, i pacedhttp.SlotInfo, acquired bool) {
@@ -135,10 +146,10 @@ func (c *call) retryScheduled(_ context.Context, i pacedhttp.RetryInfo) {
 	c.backoffEnd = time.Now().Add(i.Delay)
 }
 
-func (c *call) gaveUp(ctx context.Context, i pacedhttp.GaveUpInfo) {
+func (c *call) gaveUp(ctx context.Context, i pacedhttp.CallInfo) {
 	c.mu.Lock()
 	reason := string(i.Reason)
-	refused := i.Reason == retrypolicy.ReasonNotRetryable && c.refusal != ""
+	refused := (i.Reason == retrypolicy.ReasonNotRetryable || i.Reason.Pacing()) && c.refusal != ""
 	if refused { // by the pacer, not by the policy
 		reason = c.refusal
 	}

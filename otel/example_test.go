@@ -142,7 +142,8 @@ func Example_observePacer() {
 		if sum, ok := m.Data.(metricdata.Sum[int64]); ok {
 			for _, point := range sum.DataPoints {
 				limit, _ := point.Attributes.Value("pacedhttp.pacer.limit.name")
-				fmt.Println(m.Name, limit.AsString(), point.Value)
+				state, _ := point.Attributes.Value("pacedhttp.pacer.state")
+				fmt.Println(m.Name, limit.AsString()+state.AsString(), point.Value)
 			}
 		}
 	}
@@ -153,6 +154,10 @@ func Example_observePacer() {
 	// pacedhttp.pacer.used 90000 tokens/h 700
 	// pacedhttp.pacer.limit 5000/h 5000
 	// pacedhttp.pacer.limit 90000 tokens/h 90000
+	// pacedhttp.pacer.state flowing 1
+	// pacedhttp.pacer.state paused 0
+	// pacedhttp.pacer.state probing 0
+	// pacedhttp.pacer.state down 0
 }
 
 // Another instrumentation of attempts learns here what it cannot know: that a request is

@@ -18,6 +18,7 @@ const (
 	keyPacingResult   = attribute.Key("pacedhttp.pacing.result")
 	keyDenialReason   = attribute.Key("pacedhttp.retry.denial.reason")
 	keyPacerName      = attribute.Key("pacedhttp.pacer.name")
+	keyPacerState     = attribute.Key("pacedhttp.pacer.state")
 	keyLimitName      = attribute.Key("pacedhttp.pacer.limit.name")
 	keyLimitUnit      = attribute.Key("pacedhttp.pacer.limit.unit")
 )

@@ -21,6 +21,7 @@ type metrics struct {
 	queued          metric.Int64UpDownCounter
 	denials         metric.Int64Counter
 	fallbacks       metric.Int64Counter
+	pauses          metric.Int64Counter
 
 	labeled cache[labels, measured]
 }
@@ -58,6 +59,8 @@ func (m *metrics) init(meter metric.Meter) {
 		metric.WithDescription("Failures that were not tried again although another attempt might have helped.")))
 	m.fallbacks = counter(meter.Int64Counter("pacedhttp.fallbacks", metric.WithUnit("{fallback}"),
 		metric.WithDescription("Fallbacks that were asked for an answer.")))
+	m.pauses = counter(meter.Int64Counter("pacedhttp.pacing.pauses", metric.WithUnit("{pause}"),
+		metric.WithDescription("Pauses of a pacer that an answer began or lengthened.")))
 }
 
 // made returns a function that passes on an instrument, or nothing if it cannot be made.

@@ -390,3 +390,48 @@ func TestManyServersAreMeasuredWithoutGrowth(t *testing.T) {
 		}
 	}
 }
+
+func TestPausesAreCountedByWhatCausedThem(t *testing.T) {
+	for name, tt := range map[string]struct {
+		resp *http.Response
+		err  error
+		want []attribute.KeyValue // nil: none
+	}{
+		"throttled":          {&http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"5"}}}, nil, []attribute.KeyValue{semconv.HTTPResponseStatusCode(429)}},
+		"without a delay":    {&http.Response{StatusCode: 429}, nil, []attribute.KeyValue{semconv.HTTPResponseStatusCode(429)}},
+		"a quota is used up": {&http.Response{StatusCode: 200, Header: http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"7"}}}, nil, []attribute.KeyValue{semconv.HTTPResponseStatusCode(200)}},
+		"an error":           {nil, errBusy{}, []attribute.KeyValue{attribute.String("error.type", "busy")}},
+		"nothing":            {&http.Response{StatusCode: 503}, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rec := record(t)
+				policy := retrypolicy.Must(retrypolicy.Config{MaxAttempts: 1, Classify: func(a retrypolicy.Attempt) retrypolicy.Verdict {
+					if a.Err != nil {
+						return retrypolicy.Throttled
+					}
+					return retrypolicy.DefaultClassifier(a)
+				}})
+				base := pacedhttp.RoundTripperFunc(func(*http.Request) (*http.Response, error) { return tt.resp, tt.err })
+				_ = send(t.Context(), pacedhttp.New(base, rec.Call, pacedhttp.Retry(policy), pacedhttp.Pace(pacer.Burst(9, time.Second))))
+				got := rec.metrics(t)["pacedhttp.pacing.pauses"]
+				if tt.want == nil {
+					if got.Name != "" {
+						t.Errorf("counted %v", got)
+					}
+					return
+				}
+				set := attribute.NewSet(append(tt.want, semconv.ServerAddress("example.com"), semconv.ServerPort(80))...)
+				want := metricdata.Metrics{Name: "pacedhttp.pacing.pauses", Unit: "{pause}", Description: "Pauses of a pacer that an answer began or lengthened.",
+					Data: metricdata.Sum[int64]{Temporality: metricdata.CumulativeTemporality, IsMonotonic: true,
+						DataPoints: []metricdata.DataPoint[int64]{{Attributes: set, Value: 1}}}}
+				metricdatatest.AssertEqual(t, want, got, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+			})
+		})
+	}
+}
+
+type errBusy struct{}
+
+func (errBusy) Error() string     { return "busy" }
+func (errBusy) ErrorType() string { return "busy" }

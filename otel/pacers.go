@@ -56,6 +56,7 @@ type pacers struct {
 	inFlight  metric.Int64ObservableUpDownCounter
 	used      metric.Int64ObservableUpDownCounter
 	limit     metric.Int64ObservableUpDownCounter
+	state     metric.Int64ObservableUpDownCounter
 	pausedFor metric.Float64ObservableGauge
 
 	mu       sync.Mutex
@@ -75,6 +76,8 @@ func (p *pacers) init(meter metric.Meter) {
 		metric.WithDescription("What is used of a limit: starts or cost in its window, or drawn from its bucket.")))
 	p.limit = numbers(meter.Int64ObservableUpDownCounter("pacedhttp.pacer.limit", metric.WithUnit("{unit}"),
 		metric.WithDescription("What a limit allows: starts or cost in its window, or the size of its bucket.")))
+	p.state = numbers(meter.Int64ObservableUpDownCounter("pacedhttp.pacer.state", metric.WithUnit("1"),
+		metric.WithDescription("1 for the state that the pacer is in, 0 for the others.")))
 	p.pausedFor = seconds(meter.Float64ObservableGauge("pacedhttp.pacer.paused_for", metric.WithUnit("s"),
 		metric.WithDescription("Time until the end of the pacer's pause.")))
 }
@@ -82,7 +85,7 @@ func (p *pacers) init(meter metric.Meter) {
 // instruments returns those that could be made.
 func (p *pacers) instruments() []metric.Observable {
 	var all []metric.Observable
-	for _, inst := range []metric.Int64ObservableUpDownCounter{p.waiting, p.inFlight, p.used, p.limit} {
+	for _, inst := range []metric.Int64ObservableUpDownCounter{p.waiting, p.inFlight, p.used, p.limit, p.state} {
 		if inst != nil {
 			all = append(all, inst)
 		}
@@ -159,6 +162,13 @@ func (o *observation) observe(_ context.Context, to metric.Observer) error {
 		about := metric.WithAttributes(aboutLimit(o.name, l.Limit)...)
 		number(p.used, l.Used, about)
 		number(p.limit, most(l.Limit), about)
+	}
+	for _, state := range [...]pacer.State{pacer.StateFlowing, pacer.StatePaused, pacer.StateProbing, pacer.StateDown} {
+		in := 0
+		if state == stats.State {
+			in = 1
+		}
+		number(p.state, in, metric.WithAttributes(keyPacerName.String(o.name), keyPacerState.String(state.String())))
 	}
 	if p.pausedFor != nil {
 		to.ObserveFloat64(p.pausedFor, rest.Seconds(), about)

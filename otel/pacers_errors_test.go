@@ -18,7 +18,7 @@ import (
 
 // TestOtherInstrumentsAreShownWhereOneCannotBeMade breaks one instrument at a time.
 func TestOtherInstrumentsAreShownWhereOneCannotBeMade(t *testing.T) {
-	all := []string{"in_flight", "limit", "paused_for", "used", "waiting"}
+	all := []string{"in_flight", "limit", "paused_for", "state", "used", "waiting"}
 	stats := pacer.Stats{InFlight: 1, Limits: []pacer.LimitStats{{Limit: pacer.Limit{Calls: 1, Period: time.Second}}}}
 	for _, broken := range all {
 		t.Run(broken, func(t *testing.T) {

@@ -68,6 +68,7 @@ func TestPacerMetricsAreThoseOfTheTable(t *testing.T) {
 		p := pacer.Must(pacer.Config{
 			Limits:      limits(t, "20/s, 5000/h even, 2/s bucket 40, 90000 tokens/min, 50 points/s bucket 1000"),
 			MaxInFlight: 3,
+			MaxPause:    2 * time.Minute,
 		})
 		defer rec.ObservePacer("api", p.Stats)()
 		ctx, cancel := context.WithCancel(pacer.WithCost(pacer.WithCost(t.Context(), "tokens", 700), "points", 30))
@@ -89,6 +90,7 @@ func TestPacerMetricsAreThoseOfTheTable(t *testing.T) {
 		sum := func(points ...metricdata.DataPoint[int64]) metricdata.Aggregation {
 			return metricdata.Sum[int64]{Temporality: metricdata.CumulativeTemporality, DataPoints: points}
 		}
+		state := func(s string) attribute.KeyValue { return attribute.String("pacedhttp.pacer.state", s) }
 		perLimit := func(starts, even, bucket, tokens, points int64) metricdata.Aggregation {
 			limit := func(s string) attribute.KeyValue { return attribute.String("pacedhttp.pacer.limit.name", s) }
 			unit := func(s string) attribute.KeyValue { return attribute.String("pacedhttp.pacer.limit.unit", s) }
@@ -110,6 +112,8 @@ func TestPacerMetricsAreThoseOfTheTable(t *testing.T) {
 				Data: perLimit(1, 1, 1, 700, 30)},
 			"pacedhttp.pacer.limit": {Unit: "{unit}", Description: "What a limit allows: starts or cost in its window, or the size of its bucket.",
 				Data: perLimit(20, 5000, 40, 90000, 1000)},
+			"pacedhttp.pacer.state": {Unit: "1", Description: "1 for the state that the pacer is in, 0 for the others.",
+				Data: sum(number(0, state("flowing")), number(1, state("paused")), number(0, state("probing")), number(0, state("down")))},
 			"pacedhttp.pacer.paused_for": {Unit: "s", Description: "Time until the end of the pacer's pause.",
 				Data: metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{{Attributes: attribute.NewSet(name), Value: 90}}}},
 		} {

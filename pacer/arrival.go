@@ -24,15 +24,19 @@ func ArrivalFromContext(ctx context.Context) (t time.Time, ok bool) {
 
 type arrivalKey struct{}
 
-// arrival returns when the caller with ctx came, on a clock that reads now.
-func arrival(ctx context.Context, now time.Duration) time.Duration {
-	t, ok := ArrivalFromContext(ctx)
-	if !ok {
-		return now
+// The methods below need p.mu.
+
+// arrival returns when the caller with ctx came, or what it said.
+func (p *Pacer) arrival(ctx context.Context, now time.Duration) time.Duration {
+	if t, ok := ArrivalFromContext(ctx); ok {
+		return min(p.clock.Reading(t), max(now, p.came))
 	}
-	ago := max(0, time.Since(t))
-	if now < longAgo+ago {
-		return longAgo
-	}
-	return now - ago
+	return p.comes(now)
+}
+
+// comes returns a moment for a caller who came now that no other has, so that it tells calls
+// apart.
+func (p *Pacer) comes(now time.Duration) time.Duration {
+	p.came = max(now, add(p.came, 1))
+	return p.came
 }

@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,6 +9,11 @@ import (
 
 	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
 	"github.com/pacedhttp/pacedhttp/pacer/internal/sleep"
+)
+
+const (
+	defaultMaxPause = time.Minute
+	defaultAfter    = 5
 )
 
 // Config says what a Pacer made by [New] holds to.
@@ -33,6 +39,16 @@ type Config struct {
 	// it cannot. 0 means unbounded.
 	MaxWait time.Duration
 
+	// MaxPause is for how long a caller may be held by a pause or an outage. One whom a
+	// pause, whoever asked for it, would hold longer gets [ErrPaused], at once; pauses
+	// between which nothing worked are one. When an outage has lasted so long, all but its
+	// probes get [ErrDown]. 0 means a minute.
+	MaxPause time.Duration
+
+	// Outage says what happens when calls fail and fail, as [Slot.Report] tells. Nil means
+	// that failures hold nobody back.
+	Outage *Outage
+
 	// Margin is added to every Period. It makes up for what requests are delayed
 	// differently on their way to a server that forgives nothing; some milliseconds,
 	// mostly.
@@ -47,6 +63,22 @@ type Config struct {
 	// choice for low rates and for hundreds of pacers in one process. An even
 	// limit of few Calls is slower by that lateness.
 	Coarse bool
+
+	_ struct{}
+}
+
+// An Outage says when a service is taken to be down, and what becomes of callers then. While
+// it is, one start at a time tries whether it still is: a probe, a tenth of the outage's length
+// after the one before, at least 100 ms and at most 10 s. So the end of an outage is noticed
+// within a tenth of its length, and retries do not feed it.
+type Outage struct {
+	// After is how many failures in a row, of different calls and with no success between,
+	// make an outage. Starts with one [WithArrival] are one call. 0 means 5.
+	After int
+
+	// Refuse refuses all but the probes with [ErrDown] from the first moment. Without it they
+	// wait until the outage has lasted Config.MaxPause.
+	Refuse bool
 
 	_ struct{}
 }
@@ -97,12 +129,18 @@ func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
 		limits:     slices.Clone(cfg.Limits),
 		maxWaiting: cfg.MaxWaiting,
 		maxWait:    cfg.MaxWait,
+		maxPause:   cmp.Or(cfg.MaxPause, defaultMaxPause),
+		refuses:    cfg.Outage != nil && cfg.Outage.Refuse,
+		states:     newStates(cfg),
+		came:       longAgo,
+		expires:    forever,
 		tolerance:  time.Millisecond,
 		flights:    flights{max: cfg.MaxInFlight},
 	}
 	p.schedule, p.units = newSchedule(cfg.Limits, cfg.Margin)
 	p.keys, p.uncosted = costKeys(p.units), make([]uint64, len(p.units))
 	p.ahead, p.behind = make([]int, len(p.units)), make([]int, len(p.units))
+	p.none = make([]int, len(p.units))
 	p.totals = make([]uint64, len(p.units))
 	for _, w := range p.schedule.limits {
 		if w.grid != nil {
@@ -134,11 +172,15 @@ func (cfg Config) validate() error {
 		{"MaxInFlight", " (unbounded)", cfg.MaxInFlight < 0, cfg.MaxInFlight},
 		{"MaxWaiting", " (unbounded)", cfg.MaxWaiting < 0, cfg.MaxWaiting},
 		{"MaxWait", " (unbounded)", cfg.MaxWait < 0, cfg.MaxWait},
+		{"MaxPause", " (1m0s)", cfg.MaxPause < 0, cfg.MaxPause},
 		{"Margin", "", cfg.Margin < 0, cfg.Margin},
 	} {
 		if f.negative {
 			errs = append(errs, fmt.Errorf("pacer: Config.%s is %v, must be 0%s or more", f.name, f.value, f.zero))
 		}
+	}
+	if o := cfg.Outage; o != nil && o.After < 0 {
+		errs = append(errs, fmt.Errorf("pacer: Config.Outage.After is %d, must be 0 (%d) or more", o.After, defaultAfter))
 	}
 	return errors.Join(errs...)
 }

@@ -38,6 +38,10 @@ func TestNewReportsEveryInvalidField(t *testing.T) {
 			"pacer: Config.Limits is empty, must hold at least one Limit where MaxInFlight is 0",
 			fmt.Sprintf("pacer: Config.MaxWaiting is %d, must be 0 (unbounded) or more", math.MinInt),
 		}},
+		{"states", pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: s}}, MaxPause: -s, Outage: &pacer.Outage{After: -1}}, []string{
+			"pacer: Config.MaxPause is -1s, must be 0 (1m0s) or more",
+			"pacer: Config.Outage.After is -1, must be 0 (5) or more",
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, err := pacer.New(test.cfg)

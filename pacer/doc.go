@@ -74,6 +74,22 @@
 // the limits, costs and quotas known then, the caller could not have started in time unless
 // something was given back or a server said that more is left.
 //
+// States: what holds callers back beside the limits. Stats tells the [State] and its cause, and
+// [Pacer.Resume] goes back to flowing from any.
+//
+//	state    entered by                          callers                              left by
+//	flowing  the start                           start as the limits allow            a pause, an outage
+//	paused   a report of throttling, PauseUntil  wait, at most MaxPause: ErrPaused    its end: to probing
+//	probing  the end of a pause, or of an outage start one by one, doubling as they   a limit that holds the head,
+//	                                             work; those of Wait need no probe    or enough that worked
+//	down     Outage.After failures in a row      wait behind one probe at a time; or  a probe that works: to
+//	                                             ErrDown, after MaxPause or Refuse    probing
+//
+// In each of them only reports of starts made since the pause or outage count; an older one's
+// delay lengthens a pause. While probing, a start that is silent for a second counts as one that
+// worked; after an outage it counts no more after ten seconds. A quota that is used up shows as
+// paused, and ends without a probe.
+//
 // Precision: on Linux starts are within some microseconds of their slot where
 // the runtime's timer alone would be up to a millisecond late. The head spins at
 // most 200 µs per start for that. Config.Coarse turns it off.

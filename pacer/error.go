@@ -19,6 +19,14 @@ var (
 	// ErrMaxWait means that no slot comes within Config.MaxWait.
 	ErrMaxWait = errors.New("pacer: no slot within MaxWait")
 
+	// ErrPaused means that a pause, or the probing after it, would hold the caller longer
+	// than Config.MaxPause.
+	ErrPaused = errors.New("pacer: paused for longer than MaxPause")
+
+	// ErrDown means that the service is down, and has been for longer than Config.MaxPause
+	// or with Outage.Refuse. The error's Wait says when it is tried next.
+	ErrDown = errors.New("pacer: the service is down")
+
 	// ErrTooCostly means that the call costs more than a limit ever allows.
 	ErrTooCostly = errors.New("pacer: too costly")
 
@@ -44,7 +52,8 @@ func (e *misuse) Retryable() bool { return false }
 func (e *misuse) ErrorType() string { return "pacing_misuse" }
 
 // An Error is a refusal: the caller did not start and no slot was used. errors.Is tells
-// why: [ErrDeadline], [ErrQueueFull], [ErrMaxWait], [ErrTooCostly] or [ErrNotNow].
+// why: [ErrDeadline], [ErrQueueFull], [ErrMaxWait], [ErrPaused], [ErrDown], [ErrTooCostly] or
+// [ErrNotNow].
 type Error struct {
 	kind error
 	wait time.Duration
@@ -64,8 +73,8 @@ func (e *Error) Error() string {
 
 // Wait returns how long the caller would have had to wait for its slot, as predicted
 // when it was refused. Where costs or flights decide it may be longer. Of [ErrNotNow] it
-// is never 0: where time alone does not tell, it is a millisecond. Of [ErrTooCostly] it
-// is the longest Duration.
+// is never 0: where time alone does not tell, it is a millisecond. Of [ErrDown], which never
+// is 0 either, it is the time to the next probe. Of [ErrTooCostly] it is the longest Duration.
 func (e *Error) Wait() time.Duration { return e.wait }
 
 // Is reports whether target is the kind of e. A refusal for the deadline's sake
@@ -82,13 +91,17 @@ func (e *Error) Timeout() bool { return e.kind == ErrDeadline }
 func (e *Error) Retryable() bool { return false }
 
 // ErrorType returns a name for telemetry: "pacing_deadline", "pacing_queue_full",
-// "pacing_max_wait", "pacing_too_costly" or "pacing_not_now".
+// "pacing_max_wait", "pacing_paused", "pacing_down", "pacing_too_costly" or "pacing_not_now".
 func (e *Error) ErrorType() string {
 	switch e.kind {
 	case ErrQueueFull:
 		return "pacing_queue_full"
 	case ErrMaxWait:
 		return "pacing_max_wait"
+	case ErrPaused:
+		return "pacing_paused"
+	case ErrDown:
+		return "pacing_down"
 	case ErrTooCostly:
 		return "pacing_too_costly"
 	case ErrNotNow:

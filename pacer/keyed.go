@@ -244,7 +244,9 @@ func (p *Pacer) takeOver(other *Pacer) (at time.Duration) {
 		starts = append(starts, all.at(i)-now)
 	}
 	complete := first > 0 || other.schedule.calls > 0 && !other.schedule.forgot
-	newest, debt, resumes := other.schedule.last, other.schedule.debt(), other.schedule.resumes
+	newest, debt, holds := other.schedule.last, other.schedule.debt(), other.schedule.holds
+	other.states.advance(now)
+	paused, until, told := other.states.state == StatePaused, other.states.until, other.states.told
 	said := other.learned.known(now, 0)
 	other.mu.Unlock()
 
@@ -258,8 +260,11 @@ func (p *Pacer) takeOver(other *Pacer) (at time.Duration) {
 	if newest != longAgo {
 		p.schedule.takeOver(starts, complete, newest-now+ownNow, debt)
 	}
-	if resumes > now {
-		p.schedule.Pause(add(ownNow, resumes-now))
+	if holds > now {
+		p.schedule.holds = max(p.schedule.holds, add(ownNow, holds-now))
+	}
+	if paused {
+		p.turn(ownNow, func() { p.states.pause(ownNow, add(ownNow, until-now), told) })
 	}
 	return now
 }
@@ -268,7 +273,8 @@ func (p *Pacer) takeOver(other *Pacer) (at time.Duration) {
 // with either a pacer is busy for an instant at least, and no longer for sure.
 func (p *Pacer) busyFor() time.Duration {
 	now := p.clock.Now()
-	if until := max(p.schedule.busyUntil(), p.learned.busyUntil()); until > now {
+	p.states.advance(now)
+	if until := max(p.schedule.busyUntil(), p.states.busyUntil(p.maxPause), p.learned.busyUntil()); until > now {
 		return until - now
 	}
 	if p.queue.len > 0 || p.flights.len > 0 {

@@ -24,6 +24,7 @@ const (
 type learned struct {
 	quotas []heard
 	taken  ring[taken]
+	since  time.Duration // when one was used up, while one is
 }
 
 // unknown is a unit that no limit counts in, so that nobody knows what starts cost in it.
@@ -86,6 +87,58 @@ func (l *learned) pausedUntil() time.Duration {
 		}
 	}
 	return until
+}
+
+// usedUp returns the last reset of a quota that is used up, in which a start of these costs
+// counts.
+func (l *learned) usedUp(costs []int, now time.Duration) time.Duration {
+	until := longAgo
+	if l == nil {
+		return until
+	}
+	for i := range l.quotas {
+		q := &l.quotas[i]
+		wanted := uint64(1)
+		if q.counted != unknown {
+			wanted = uint64(costs[q.counted])
+		}
+		if q.remaining == 0 && q.due(wanted) > now {
+			until = max(until, q.reset)
+		}
+	}
+	return until
+}
+
+// cause names the quota that is paused for.
+func (l *learned) cause(now time.Duration) string {
+	var last *heard
+	for i := range l.quotas {
+		if q := &l.quotas[i]; q.remaining == 0 && q.reset > now && (last == nil || q.reset > last.reset) {
+			last = q
+		}
+	}
+	switch {
+	case last == nil:
+		return ""
+	case last.unit == "":
+		return "quota of requests used up"
+	case last.counted != unknown:
+		return "quota of " + last.unit + " used up"
+	default:
+		return "a quota used up" // its name is the server's, and may be anything
+	}
+}
+
+// resume forgets the quotas of which nothing is left.
+func (l *learned) resume() {
+	if l == nil {
+		return
+	}
+	for i := range l.quotas {
+		if q := &l.quotas[i]; q.remaining == 0 {
+			q.reset, q.ends = longAgo, longAgo
+		}
+	}
 }
 
 // busyUntil returns from when on nothing that was said matters.

@@ -308,9 +308,15 @@ func (r *modelRule) lower(now, at time.Duration, left, spent int) {
 func (m *slotModel) report(s *modelSlot, o pacer.Outcome, got []outcome) time.Duration {
 	was := max(m.now, m.paused, m.heldUntil())
 	until := time.Duration(0)
-	if o.Throttled && o.Delay > 0 && m.now+o.Delay > m.paused {
+	if o.Throttled && m.now+o.Delay > m.paused && (s.start > m.era || m.paused > m.now) {
 		until = m.now + o.Delay
+		if m.paused <= m.now {
+			m.pausedSince, m.era = m.now, m.starts
+		}
 		m.paused = until
+	}
+	if m.heldUntil() <= m.now {
+		m.usedSince = m.now
 	}
 	if len(o.Quotas) > 0 {
 		m.learn(s, o.Quotas)
@@ -319,6 +325,17 @@ func (m *slotModel) report(s *modelSlot, o pacer.Outcome, got []outcome) time.Du
 	m.refuseTooLate(got)
 	if until <= was {
 		return 0
+	}
+	return until
+}
+
+// usedUp returns the last reset of a quota of which nothing is left, for a start of these costs.
+func (m *slotModel) usedUp(costs map[string]int) time.Duration {
+	until := time.Duration(0)
+	for _, q := range m.quotas {
+		if q.remaining == 0 && m.quotaOpens(q, m.now, costs) > m.now {
+			until = max(until, q.reset)
+		}
 	}
 	return until
 }

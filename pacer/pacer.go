@@ -20,16 +20,23 @@ type Pacer struct {
 	keys       []any    // of units in a context
 	maxWaiting int
 	maxWait    time.Duration
+	maxPause   time.Duration
+	refuses    bool          // while down, from the first moment
 	tolerance  time.Duration // how late after its slot a start is not late
 
 	mu       sync.Mutex
 	schedule schedule
 	remote   gate.Gate // decides instead of schedule, if there is one
 	learned  *learned  // beside either; nil until a server has said something
+	states   states    // before all of them
+	failures failures
 	flights  flights
 	queue    queue
 	ahead    []int         // lent to queue.ahead
 	behind   []int         // lent to refuseTooLate
+	none     []int         // ahead of whom nobody is
+	came     time.Duration // the newest caller: a moment of its own
+	expires  time.Duration // when the head is to look who is held for too long, or starts too late
 	freed    time.Duration // when something was last given back
 	granted  uint64
 	revoked  uint64 // of granted: slots that were canceled
@@ -84,20 +91,16 @@ type Admission struct {
 // Slot returns the slot, nil where the pacer has no use for one.
 func (a Admission) Slot() *Slot { return a.start.slot }
 
-// Came returns when the caller did, the zero Time for a zero Admission.
-func (a Admission) Came() time.Time {
-	if a.start.pacer == nil {
-		return time.Time{}
-	}
-	return a.start.pacer.clock.Time(a.start.came)
-}
+// Came returns when the call did, a moment that no other call of the pacer has: a retry with
+// it in [WithArrival] is of the same call. It is the zero Time for a zero Admission.
+func (a Admission) Came() time.Time { return a.start.came() }
 
 // Waited returns how long the caller waited for its start.
-func (a Admission) Waited() time.Duration { return a.start.at - a.start.came }
+func (a Admission) Waited() time.Duration { return a.start.at - a.start.joined }
 
 // Admit is for layers between a program and its requests. It is [Pacer.Acquire] where it
-// makes a difference to p what becomes of a start: where flights are bounded or costs are
-// counted. Elsewhere it is [Pacer.Wait], which costs less; [Admission.Report] and
+// makes a difference to p when a request is over or what it costs: where flights are bounded
+// or costs are counted. Elsewhere there is no Slot, which costs less; [Admission.Report] and
 // [Admission.Cancel] say all there is to say then.
 func (p *Pacer) Admit(ctx context.Context) (Admission, error) {
 	start, err := p.wait(ctx, nil, true)
@@ -122,6 +125,7 @@ func (a Admission) Cancel() {
 	p.revoked++
 	p.take(now, taken{number: a.start.number, cost: 1, in: ^uint16(0), spent: true, inFlight: true})
 	p.gate().Settle(now, a.start.at, 0, 1, 0)
+	p.turn(now, func() { p.states.forget(now, a.start.number) })
 	p.changed(now)
 }
 
@@ -142,8 +146,10 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 		return nil, err
 	}
 	now := p.clock.Now()
-	w := waiter{slot: s, arrived: arrival(ctx, now)}
-	if (p.queue.len == 0 || w.before(p.queue.head)) && p.ask(s, now).Now(now) {
+	w := waiter{slot: s, heard: true, arrived: p.arrival(ctx, now)}
+	w.back = p.stepsBack(w.arrived)
+	if p.leads(&w, now) && p.ask(s, true, now).Now(now) {
+		s.call, s.era = w.arrived, p.states.era
 		p.rouse() // the head, if there is one, has become later
 		p.refuseTooLate(now)
 		return s, nil
@@ -173,7 +179,7 @@ func (p *Pacer) Allow() bool {
 	defer p.mu.Unlock()
 	if p.sleeper != nil && p.queue.len == 0 && p.flights.max == 0 {
 		now := p.clock.Now()
-		if p.ask(s, now).Now(now) {
+		if p.ask(s, false, now).Now(now) {
 			return true
 		}
 	}
@@ -183,25 +189,21 @@ func (p *Pacer) Allow() bool {
 
 // PauseUntil lets no caller start before t, those who wait already included. It
 // never shortens an earlier pause; a t in the past does nothing. Waiting callers
-// whose deadline the pause makes unreachable, or whose Config.MaxWait, are refused at
-// once, as by Wait.
-func (p *Pacer) PauseUntil(t time.Time) { p.pause(t) }
-
-// pause is PauseUntil. It reports whether a pause began, or ends later now.
-func (p *Pacer) pause(t time.Time) (changed bool) {
+// whose deadline the pause makes unreachable, or whose Config.MaxWait, or whom it holds for
+// longer than Config.MaxPause, are refused at once, as by Wait. When it is over, callers of
+// Wait start as the limits allow, and others after a probe. [Pacer.Resume] ends it.
+func (p *Pacer) PauseUntil(t time.Time) {
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
-		return next(0).pause(t)
+		next(0).PauseUntil(t)
+		return
 	}
 	defer p.mu.Unlock()
 	left := time.Until(t) // before now is read: what passes in between may lengthen the pause, never shorten it
-	now := p.clock.Now()
-	if left <= 0 || !p.gate().Pause(add(now, left)) {
-		return false
+	if now := p.clock.Now(); left > 0 && p.sleeper != nil {
+		p.turn(now, func() { p.states.pause(now, add(now, left), false) })
 	}
-	p.refuseTooLate(now)
-	return add(now, left) > p.learned.pausedUntil()
 }
 
 // charge counts what a start of the same key, made on another pacer, was settled to further.

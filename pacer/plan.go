@@ -32,7 +32,7 @@ func (s *schedule) planned(n int, now time.Duration, said *learned) time.Duratio
 
 func (s *schedule) planNext(now time.Duration, said *learned) {
 	ahead := [1]int{s.plan.len}
-	at := max(now, s.resumes, said.due(ahead[:], oneStart))
+	at := max(now, s.resumes, s.holds, said.due(ahead[:], oneStart))
 	for i := range s.limits {
 		w := &s.limits[i]
 		at = max(at, s.planOpens(w))

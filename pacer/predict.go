@@ -8,52 +8,79 @@ import "time"
 // it will not where costs or flights make the future unknown.
 func (p *Pacer) predict(w *waiter, now time.Duration) time.Duration {
 	p.queue.ahead(w, p.ahead)
-	return p.predictBehind(p.ahead, w.slot, now)
+	return p.predictBehind(p.ahead, w, now)
 }
 
 // predictBehind is predict for one who has so much ahead.
-func (p *Pacer) predictBehind(ahead []int, s *Slot, now time.Duration) time.Duration {
+func (p *Pacer) predictBehind(ahead []int, w *waiter, now time.Duration) time.Duration {
+	s := w.slot
+	if !p.inPlace(w.heard) {
+		return p.soonest(s, now)
+	}
 	if p.remote == nil && len(p.schedule.rules) == 0 && p.flights.max == 0 {
 		return p.schedule.planned(ahead[0], now, p.learned)
 	}
 	return p.bound(ahead, s, now)
 }
 
+// inPlace reports whether those of a kind start in the order of their places. They do not where
+// a state lets only some pass.
+func (p *Pacer) inPlace(heard bool) bool {
+	switch p.states.state {
+	case StateFlowing:
+		return true
+	case StatePaused:
+		return !p.queue.root.has(!heard)
+	case StateProbing:
+		return !heard && !p.states.told && !p.queue.root.has(true) // these it holds back in nothing
+	default:
+		return false
+	}
+}
+
 // bound returns a moment before which nobody starts who has so much ahead.
 func (p *Pacer) bound(ahead []int, s *Slot, now time.Duration) time.Duration {
-	from := max(now, p.learned.held())
+	from := max(now, p.states.bound(), p.learned.held())
 	return max(p.gate().Bound(from, ahead, s.cost()), p.learned.due(ahead, s.cost()))
 }
 
 // soonest returns a moment before which nobody starts, though nobody is ahead.
 func (p *Pacer) soonest(s *Slot, now time.Duration) time.Duration {
-	clear(p.ahead)
-	return p.bound(p.ahead, s, now)
+	return p.bound(p.none, s, now)
 }
 
 // moves reports whether the head is about to start, so that those behind it may still
 // start in time though their time is up.
 func (p *Pacer) moves(now time.Duration) bool {
-	return p.remote == nil && !p.flights.full() && p.due(p.queue.head.slot) <= now
+	head := p.queue.head
+	return p.remote == nil && !p.flights.full() && max(p.states.due(head.heard), p.due(head.slot)) <= now
 }
 
-// due returns when a start may happen, though nobody is ahead and no flight is in the way.
+// due returns when a start may happen, though nobody is ahead and neither a flight nor a state
+// is in the way.
 func (p *Pacer) due(s *Slot) time.Duration {
 	return max(p.schedule.due(s.cost()), p.learned.due(nil, s.cost()))
 }
 
-// refuseTooLate refuses those who wait and now would start too late. Where even the last of
-// several would not, it does not look at each.
+// refuseTooLate refuses those who wait and now would start too late, or are held for too long.
+// Where even the last of several would not, it does not look at each, unless a pause or an
+// outage may hold them.
 func (p *Pacer) refuseTooLate(now time.Duration) {
+	p.states.advance(now)
+	p.expires = forever
+	each := p.states.state != StateFlowing || p.learned.pausedUntil() > now
 	var late []*waiter
 	staying := 0
 	clear(p.ahead)
 	inTime := func(t *waiter) bool {
+		if each {
+			return false
+		}
 		if t.ends != forever {
 			copy(p.behind, p.ahead)
 			t.addTo(p.behind)
 			p.behind[0] = staying + t.size - 1
-			if p.predictBehind(p.behind, t.slot, now) >= t.ends {
+			if p.predictBehind(p.behind, t, now) >= t.ends {
 				return false
 			}
 		}
@@ -63,14 +90,16 @@ func (p *Pacer) refuseTooLate(now time.Duration) {
 		return true
 	}
 	p.queue.each(inTime, func(w *waiter) {
+		at := longAgo
 		if w.deadline != forever || w.latest != forever {
-			at := p.predictBehind(p.ahead, w.slot, now)
-			if kind := w.misses(at); kind != nil {
-				w.refused = p.refuse(kind, at-now)
-				late = append(late, w)
-				return
-			}
+			at = p.predictBehind(p.ahead, w, now)
 		}
+		if err := p.refusal(w, at, now); err != nil {
+			w.refused = err
+			late = append(late, w)
+			return
+		}
+		p.expires = min(p.expires, p.expiry(w))
 		staying++
 		w.slot.addTo(p.ahead)
 		p.ahead[0] = staying

@@ -47,7 +47,7 @@ func TestEveryoneWhoIsTooLateIsFound(t *testing.T) {
 					ahead := make([]int, len(p.units))
 					for i, w := range all {
 						ahead[0] = i - len(want)
-						if w.misses(p.predictBehind(ahead, w.slot, now)) != nil {
+						if w.misses(p.predictBehind(ahead, w, now)) != nil {
 							want = append(want, w)
 							continue
 						}

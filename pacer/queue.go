@@ -9,7 +9,9 @@ import (
 // A waiter is one caller in the queue.
 type waiter struct {
 	slot     *Slot         // nil for Wait where nothing but starts is counted
-	arrived  time.Duration // its place is of one who came then
+	heard    bool          // a report of its start will come
+	back     bool          // it lets those go first who have not failed
+	arrived  time.Duration // its place is of one who came then; tells its call from others
 	joined   time.Duration // when it really came
 	deadline time.Duration // the context's, on the pacer's clock; forever if it has none
 	latest   time.Duration // the last moment at which Config.MaxWait lets it start; forever without
@@ -70,6 +72,7 @@ type node struct {
 	priority    uint32
 	number      uint64        // in order of joining, from 1; 0 = not yet
 	size        int           // waiters below and including this one
+	reports     int           // of them, those of whose start a report will come
 	costs       []int         // theirs together, by unit; nil where nothing but starts is counted
 	ends        time.Duration // the first deadline or latest of theirs
 }
@@ -108,6 +111,51 @@ func (q *queue) leave(w *waiter) {
 	}
 }
 
+// firstOf returns the first of whose start a report will come, or will not.
+func (q *queue) firstOf(heard bool) *waiter {
+	t := q.root
+	for t.has(heard) {
+		switch {
+		case t.left.has(heard):
+			t = t.left
+		case t.heard == heard:
+			return t
+		default:
+			t = t.right
+		}
+	}
+	return nil
+}
+
+// has reports whether one is below and including w of whose start a report will come, or will
+// not.
+func (w *waiter) has(heard bool) bool {
+	if w == nil {
+		return false
+	}
+	return heard && w.reports > 0 || !heard && w.reports < w.size
+}
+
+// reorder puts those who let others go first, by when they came, into their places.
+func (q *queue) reorder(back func(call time.Duration) bool) {
+	var all []*waiter
+	changed := false
+	q.each(func(*waiter) bool { return false }, func(w *waiter) {
+		all = append(all, w)
+		changed = changed || back(w.arrived) != w.back
+	})
+	if !changed {
+		return
+	}
+	q.root = nil
+	for _, w := range all {
+		w.back, w.left, w.right = back(w.arrived), nil, nil
+		w.update()
+		q.root = insert(q.root, w)
+	}
+	q.head, q.tail = q.root.first(), q.root.last()
+}
+
 // ahead adds up what those ahead of w cost by unit, starts first. w need not have joined.
 // The caller lends costs.
 func (q *queue) ahead(w *waiter, costs []int) {
@@ -142,6 +190,9 @@ func (w *waiter) each(pass func(*waiter) bool, f func(*waiter)) {
 }
 
 func (w *waiter) before(other *waiter) bool {
+	if w.back != other.back {
+		return other.back
+	}
 	if w.arrived != other.arrived {
 		return w.arrived < other.arrived
 	}
@@ -213,12 +264,16 @@ func merge(before, after *waiter) *waiter {
 }
 
 func (w *waiter) update() {
-	w.size, w.ends = 1, min(w.deadline, w.latest)
+	w.size, w.reports, w.ends = 1, 0, min(w.deadline, w.latest)
+	if w.heard {
+		w.reports = 1
+	}
 	clear(w.costs)
 	w.slot.addTo(w.costs)
 	for _, t := range [...]*waiter{w.left, w.right} {
 		if t != nil {
 			w.size += t.size
+			w.reports += t.reports
 			w.ends = min(w.ends, t.ends)
 			t.addTo(w.costs)
 		}

@@ -16,8 +16,13 @@ type Outcome struct {
 }
 
 // Report says how the request went, as soon as that is known: for HTTP when the headers
-// are here. One that was Throttled with a Delay pauses the pacer for so long, as
-// [Pacer.PauseUntil] does. Nothing is meant by a slot without a report.
+// are here. One that was Throttled pauses the pacer for its Delay. Where that is 0 or less the
+// pause is a second, doubling up to a minute with each further start that is throttled so, until
+// one works. Failures matter where Config.Outage is set. Nothing is meant by a slot without a
+// report, but while probing: see the package documentation.
+//
+// How it went counts once; a second report can only lengthen a pause. So does one of a start that
+// was made before the pause or outage that is now, or before the end of the last.
 //
 // Quotas lower what the Config allows, and never raise it. What the newest start's answer says
 // of a quota, by its Name and Unit, counts, in whatever order answers come. Until the Reset,
@@ -47,11 +52,11 @@ func (s *Slot) Report(o Outcome) (pausedUntil time.Time) {
 	if s == nil || s.pacer == nil {
 		return time.Time{}
 	}
-	return s.pacer.report(o, start{s.pacer, s, s.at, s.at, s.number}, s)
+	return s.pacer.report(o, start{s.pacer, s, s.call, s.at, s.at, s.number, s.era}, s)
 }
 
 // Report is [Slot.Report] of the start that was granted, with a slot or without one. Of an
-// Admission that is zero it does nothing.
+// Admission that is zero it does nothing. Where there is no Slot it says how it went once.
 func (a Admission) Report(o Outcome) (pausedUntil time.Time) {
 	if a.start.pacer == nil {
 		return time.Time{}
@@ -60,22 +65,18 @@ func (a Admission) Report(o Outcome) (pausedUntil time.Time) {
 }
 
 func (p *Pacer) report(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
-	if (!o.Throttled || o.Delay <= 0) && len(o.Quotas) == 0 {
-		return time.Time{}
-	}
 	p.mu.Lock()
 	if s != nil && s.canceled {
 		p.mu.Unlock()
 		return time.Time{}
 	}
 	if p.successor == nil {
-		pausedUntil = p.heed(o, of, s)
+		pausedUntil = p.hear(o, of, s)
 	}
 	p.mu.Unlock()
-	if pause := o.pause(); pause > 0 {
-		until := time.Now().Add(pause)
+	if o.Throttled || o.usedUp() > 0 {
 		for _, other := range p.elsewhere(of.at) {
-			if other.pause(until) && until.After(pausedUntil) {
+			if until := other.told(o); until.After(pausedUntil) {
 				pausedUntil = until
 			}
 		}
@@ -83,41 +84,37 @@ func (p *Pacer) report(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
 	return pausedUntil
 }
 
-// pause returns for how long nobody starts of an outcome, where nobody knows what has started
-// since.
-func (o Outcome) pause() (pause time.Duration) {
-	if o.Throttled {
-		pause = o.Delay
-	}
+// usedUp returns how long it takes until all quotas are whole again of which nothing is left.
+func (o Outcome) usedUp() (reset time.Duration) {
 	for _, s := range o.Quotas {
 		if s.Remaining <= 0 {
-			pause = max(pause, s.Reset)
+			reset = max(reset, s.Reset)
 		}
 	}
-	return pause
+	return reset
 }
 
 // The methods below need p.mu.
 
-// heed takes in how a start went, and returns what report does.
-func (p *Pacer) heed(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
-	now := p.clock.Now()
-	was, until := max(now, p.schedule.resumes, p.learned.pausedUntil()), longAgo
-	later := false
-	if o.Throttled && o.Delay > 0 && p.gate().Pause(add(now, o.Delay)) {
-		until, later = add(now, o.Delay), true
+// hear takes in how a start went, and returns what report does.
+func (p *Pacer) hear(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
+	again := s != nil && s.reported
+	if s != nil {
+		s.reported = true
 	}
-	if len(o.Quotas) > 0 {
-		later = p.learn(now, o.Quotas, of, s) || later
-		until = max(until, p.learned.pausedUntil())
+	if p.states.idle() && len(o.Quotas) == 0 && !o.Throttled && !o.Failed {
+		return time.Time{} // there is nothing that it could change
+	}
+	now := p.clock.Now()
+	was := max(now, p.pausedUntil())
+	later := len(o.Quotas) > 0 && p.learn(now, o.Quotas, of, s) // first, so that who is refused hears of all of it
+	if !again || o.Throttled {
+		p.heed(now, o, of)
 	}
 	if later {
 		p.refuseTooLate(now)
 	}
-	if until <= was {
-		return time.Time{}
-	}
-	return time.Now().Add(until - now)
+	return ifLater(was, p.pausedUntil(), now)
 }
 
 // learn takes in what the answer to a start said, and lets the head start if it may now. It
@@ -127,6 +124,9 @@ func (p *Pacer) learn(now time.Duration, said []quota.State, of start, s *Slot) 
 	held := head != nil && p.learned.due(nil, head.slot.cost()) > now
 	if p.learned == nil {
 		p.learned = new(learned)
+	}
+	if p.learned.pausedUntil() <= now {
+		p.learned.since = now
 	}
 	for _, state := range said {
 		later = p.learnOne(now, state, of, s) || later

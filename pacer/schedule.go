@@ -17,6 +17,7 @@ type schedule struct {
 	rules   []rule
 	plan    plan
 	resumes time.Duration // no start before: the end of the pause
+	holds   time.Duration // no start before: what nobody knows may have started, which is no pause
 	last    time.Duration // the newest start, or what one was settled to; or longAgo
 }
 
@@ -62,7 +63,7 @@ var oneStart = []int{1}
 // newSchedule returns a schedule for limits and the units that they count in, starts
 // first.
 func newSchedule(limits []Limit, margin time.Duration) (schedule, []string) {
-	s := schedule{resumes: longAgo, last: longAgo}
+	s := schedule{resumes: longAgo, holds: longAgo, last: longAgo}
 	units := []string{""}
 	for _, l := range limits {
 		unit := slices.Index(units, l.Unit)
@@ -93,7 +94,7 @@ func (s *schedule) Ask(now time.Duration, costs []int) gate.Answer {
 
 // due returns when a start of these costs may happen; it may lie in the past.
 func (s *schedule) due(costs []int) time.Duration {
-	due := max(s.resumes, s.windows.due())
+	due := max(s.resumes, s.holds, s.windows.due())
 	for _, r := range s.rules {
 		due = max(due, r.due(costs[r.unit]))
 	}
@@ -112,12 +113,13 @@ func (s *schedule) start(now time.Duration, costs []int) {
 
 // takeOver records starts, oldest first, that another schedule allowed, the newest of them,
 // or of what they were settled to, at a time. What they cost is not known to the rules, which
-// pause as if each could have been any, and for so much longer as the other is in debt.
+// hold as if each could have been any, and for so much longer as the other is in debt.
 func (s *schedule) takeOver(starts []time.Duration, complete bool, newest, debt time.Duration) {
 	for _, r := range s.rules {
-		s.Pause(add(add(newest, r.memory()), debt))
+		s.holds = max(s.holds, add(add(newest, r.memory()), debt))
 	}
-	s.Pause(s.windows.takeOver(starts, complete, newest))
+	s.holds = max(s.holds, s.windows.takeOver(starts, complete, newest))
+	s.plan.clear()
 	s.last = max(s.last, newest)
 }
 
@@ -168,9 +170,15 @@ func (s *schedule) Pause(until time.Duration) bool {
 	return true
 }
 
+// Resume implements [gate.Gate].
+func (s *schedule) Resume() {
+	s.resumes = longAgo
+	s.plan.clear()
+}
+
 // Bound implements [gate.Gate].
 func (s *schedule) Bound(now time.Duration, ahead, costs []int) time.Duration {
-	from := max(now, s.resumes)
+	from := max(now, s.resumes, s.holds)
 	at := s.windows.bound(from, ahead[0])
 	for _, r := range s.rules {
 		at = max(at, r.bound(from, ahead[r.unit], costs[r.unit]))
@@ -205,7 +213,7 @@ func (s *schedule) counts(unit int) bool {
 // busyUntil returns when the last start matters no more and the pause is over: from then
 // on a schedule without starts would decide the same.
 func (s *schedule) busyUntil() time.Duration {
-	until := max(s.resumes, s.windows.busyUntil())
+	until := max(s.resumes, s.holds, s.windows.busyUntil())
 	for _, r := range s.rules {
 		until = max(until, r.busyUntil())
 	}

@@ -23,6 +23,8 @@ type Slot struct {
 	pacer  *Pacer
 	at     time.Duration // the start
 	number int64         // of the start: Pacer.number with it
+	call   time.Duration // when the call came
+	era    uint32        // of the states
 
 	// Guarded by the pacer's mu.
 	costs    []int    // what it costs now, by unit; nil until the start where only starts are counted
@@ -30,6 +32,7 @@ type Slot struct {
 	further  []charge // what it was settled to beyond its first costs, oldest first
 	uncosted uint32   // a bit for each unit that the caller did not know the cost in
 	notIn    uint16   // a bit for each learned quota that it does not count in
+	reported bool     // how it went
 	answered bool     // with what servers say of quotas
 	ended    bool     // by Done or Cancel
 	canceled bool
@@ -136,8 +139,19 @@ func (s *Slot) end(canceled bool) {
 		for u, cost := range s.costs {
 			s.giveBack(u, cost, now)
 		}
+		p.turn(now, func() { p.states.forget(now, s.number) })
 	}
 	p.changed(now)
+}
+
+// Came returns when the call did that the start is of, a moment that no other call of the pacer
+// has: a retry with it in [WithArrival] is of the same call. It is the zero Time for a nil or
+// zero Slot.
+func (s *Slot) Came() time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return start{pacer: s.pacer, call: s.call}.came()
 }
 
 // Costs returns what the start counts as now, by unit, starts themselves left out: what its

@@ -199,8 +199,7 @@ func TestReportOfThrottlingPauses(t *testing.T) {
 		p := pacer.Burst(10, time.Second)
 		s, other := slotOf(t, p, t.Context()), slotOf(t, p, t.Context())
 		for _, o := range []pacer.Outcome{
-			{}, {Failed: true}, {Failed: true, Delay: time.Minute}, {Delay: time.Minute}, {Throttled: true},
-			{Throttled: true, Delay: -1},
+			{}, {Failed: true}, {Failed: true, Delay: time.Minute}, {Delay: time.Minute},
 		} {
 			if got := s.Report(o); !got.IsZero() || !p.Stats().PausedUntil.IsZero() {
 				t.Errorf("Report(%+v): paused until %v", o, got)

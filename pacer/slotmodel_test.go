@@ -17,18 +17,23 @@ import (
 // It cannot know when a Pacer refuses a caller whose wait it can only estimate. So it is
 // told what the Pacer did, allows a refusal where it was not wrong, and goes on from there.
 type slotModel struct {
-	cfg    pacer.Config
-	rules  []*modelRule
-	now    time.Duration
-	paused time.Duration
-	line   []*modelWaiter
-	slots  map[int]*modelSlot // by action
-	flying int
-	begun  []*modelItem // starts and what they were settled to further, in order
-	quotas []*modelQuota
-	early  int // how much was given back before a server has said anything of its quotas
-	faults []string
-	tied   bool // two things happened at one moment, whose order is anybody's guess
+	cfg         pacer.Config
+	rules       []*modelRule
+	now         time.Duration
+	paused      time.Duration
+	pausedSince time.Duration
+
+	starts    int           // so far
+	era       int           // the starts before the pause began, or the Resume
+	usedSince time.Duration // when a quota was used up, while one is
+	line      []*modelWaiter
+	slots     map[int]*modelSlot // by action
+	flying    int
+	begun     []*modelItem // starts and what they were settled to further, in order
+	quotas    []*modelQuota
+	early     int // how much was given back before a server has said anything of its quotas
+	faults    []string
+	tied      bool // two things happened at one moment, whose order is anybody's guess
 }
 
 // A modelRule is one limit with everything that was charged to it.
@@ -48,7 +53,8 @@ type modelCharge struct {
 
 type modelWaiter struct {
 	action           int
-	arrived          time.Duration
+	heard            bool // somebody may report
+	joined, arrived  time.Duration
 	deadline, latest time.Duration // math.MaxInt64 = none
 	costs            map[string]int
 	held             bool // gets a slot
@@ -63,6 +69,7 @@ type modelSlot struct {
 	elsewhere map[*modelQuota]bool // quotas that it does not count in
 	at        time.Duration
 	number    int  // in begun
+	start     int  // in slotModel.starts
 	held      bool // somebody has the slot, and not only its admission
 	inFlight  bool
 	ended     bool
@@ -83,6 +90,12 @@ func newSlotModel(cfg pacer.Config) *slotModel {
 
 func (m *slotModel) faultf(format string, args ...any) {
 	m.faults = append(m.faults, fmt.Sprintf("%v: ", m.now)+fmt.Sprintf(format, args...))
+}
+
+// exactFor reports whether the Pacer must know the future of w: not where a pause holds callers
+// of whom only some may be held by the probing after it.
+func (m *slotModel) exactFor(w *modelWaiter) bool {
+	return m.exact() && (m.paused <= m.now || !slices.ContainsFunc(m.line, func(o *modelWaiter) bool { return o.heard != w.heard }))
 }
 
 // exact reports whether the Pacer must know the future.
@@ -200,6 +213,8 @@ func (r *modelRule) windowOpened(at time.Duration) time.Duration {
 // start lets a caller start now.
 func (m *slotModel) start(action int, costs map[string]int, held bool) {
 	s := &modelSlot{costs: map[string]int{"": 1}, charges: map[*modelRule][]*modelCharge{}, at: m.now, held: held, elsewhere: map[*modelQuota]bool{}}
+	m.starts++
+	s.start = m.starts
 	if m.due(m.now, costs) > m.now {
 		m.faultf("the model itself starts too early")
 	}

@@ -22,7 +22,8 @@ var seeds = flag.Int("seeds", 300, "how many random histories TestSlotsDoWhatThe
 
 // TestSlotsDoWhatTheModelDoes compares every start, refusal, prediction and answer over
 // random limits of all kinds together, flights, arrivals, places, costs, settlements,
-// reports, quotas of servers, cancellations, deadlines and pauses.
+// reports, quotas of servers, cancellations, deadlines and pauses. Each pause ends by a Resume;
+// TestStatesKeepTheirPromises judges what follows those that end by themselves.
 func TestSlotsDoWhatTheModelDoes(t *testing.T) {
 	reached := map[string]int{}
 	tied := 0
@@ -38,7 +39,7 @@ func TestSlotsDoWhatTheModelDoes(t *testing.T) {
 	if tied > *seeds/20 {
 		t.Errorf("in %d of %d histories two things happened at one moment: they prove nothing", tied, *seeds)
 	}
-	for _, how := range []string{started, allowed, denied, canceled, tooLate, full, expired, tooLong, costly, notNow, settled, unsettled, lengthened} {
+	for _, how := range []string{started, allowed, denied, canceled, tooLate, full, expired, tooLong, costly, notNow, settled, unsettled, lengthened, tooPaused} {
 		if reached[how] < *seeds/4 {
 			t.Errorf("only %d %s: the histories are too tame", reached[how], how)
 		}
@@ -50,6 +51,7 @@ const (
 	expired    = "context's deadline passed"
 	tooLong    = "refused for MaxWait"
 	costly     = "refused as too costly"
+	tooPaused  = "refused for MaxPause"
 	notNow     = "not now"
 	needsSlot  = "refused: Acquire is needed"
 	settled    = "settled"
@@ -81,6 +83,7 @@ const (
 	done    = "done"
 	giveUp  = "cancel the slot"
 	report  = "report"
+	resume  = "resume"
 )
 
 // A history is a config and what happens to its pacer.
@@ -148,6 +151,9 @@ func (h *history) configure() (interval time.Duration) {
 	if h.IntN(4) == 0 {
 		h.cfg.Margin = time.Duration(h.Int64N(int64(interval)))
 	}
+	if h.IntN(2) == 0 {
+		h.cfg.MaxPause = time.Duration(1 + h.Int64N(6*int64(interval)))
+	}
 	h.cfg.Coarse = h.IntN(4) == 0
 	return interval
 }
@@ -162,7 +168,7 @@ func (h *history) act(interval time.Duration) {
 		d := deed{at: h.moment(at, grain), do: acquire, costs: h.costs()}
 		switch h.IntN(20) {
 		case 0:
-			d.do, d.until = pause, h.moment(at, 8*interval)
+			d.do, d.until = pause, h.pause(d.at, interval)
 		case 1, 2:
 			d.do, d.costs = allow, nil
 		case 3, 4:
@@ -191,6 +197,15 @@ func (h *history) act(interval time.Duration) {
 			h.follow(len(h.deeds)-1, at, interval)
 		}
 	}
+}
+
+// pause makes up the end of a pause that begins at a time, and that it is resumed before.
+func (h *history) pause(at, interval time.Duration) (until time.Duration) {
+	until = h.moment(at+8*grain, 8*interval)
+	if back := h.moment(at+grain, until-at-3*grain); back < until {
+		h.deeds = append(h.deeds, deed{at: back, do: resume})
+	}
+	return until
 }
 
 func (h *history) costs() map[string]int {
@@ -237,7 +252,7 @@ func (h *history) follow(slot int, at, interval time.Duration) {
 	for h.learns && h.IntN(2) == 0 {
 		d := deed{at: h.moment(at+grain, 6*interval), do: report, slot: slot}
 		if d.quotas = h.quotas(d.at, interval); h.IntN(6) == 0 {
-			d.until = h.moment(d.at, 8*interval)
+			d.until = h.pause(d.at, interval)
 		}
 		h.deeds = append(h.deeds, d)
 	}
@@ -245,7 +260,7 @@ func (h *history) follow(slot int, at, interval time.Duration) {
 		d := deed{at: h.moment(at+grain, 12*interval), slot: slot}
 		switch h.IntN(8) {
 		case 0:
-			d.do, d.until = report, h.moment(d.at, 8*interval)
+			d.do, d.until = report, h.pause(d.at, interval)
 		case 1, 2:
 			d.do = giveUp
 		case 3:
@@ -295,6 +310,8 @@ func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
 			switch d.do {
 			case pause:
 				p.PauseUntil(begin.Add(d.until))
+			case resume:
+				p.Resume()
 			case allow:
 				out.how = denied
 				if p.Allow() {
@@ -362,7 +379,7 @@ func slotOutcome(err error) outcome {
 		}
 		return outcomeOf(err)
 	}
-	for kind, how := range map[error]string{pacer.ErrMaxWait: tooLong, pacer.ErrTooCostly: costly, pacer.ErrNotNow: notNow} {
+	for kind, how := range map[error]string{pacer.ErrMaxWait: tooLong, pacer.ErrTooCostly: costly, pacer.ErrNotNow: notNow, pacer.ErrPaused: tooPaused} {
 		if errors.Is(err, kind) {
 			return outcome{how: how, wait: refusal.Wait()}
 		}
@@ -403,7 +420,7 @@ func (h *history) judge(t *testing.T, reached map[string]int) (tied bool) {
 		}
 	}
 	if int(stats.Granted) != ended[started]+ended[allowed]-gone ||
-		int(stats.Rejected) != ended[tooLate]+ended[full]+ended[denied]+ended[tooLong]+ended[costly]+ended[notNow] ||
+		int(stats.Rejected) != ended[tooLate]+ended[full]+ended[denied]+ended[tooLong]+ended[tooPaused]+ended[costly]+ended[notNow] ||
 		int(stats.Canceled) != ended[canceled]+ended[expired] || stats.Waiting != 0 || stats.InFlight != m.flying {
 		t.Errorf("Stats: %+v, want the sums of %v, %d canceled slots and %d in flight", stats, ended, gone, m.flying)
 	}
@@ -443,7 +460,7 @@ func (m *slotModel) run(deeds []deed, got []outcome) []outcome {
 			next(w.latest, func() {
 				wait := m.predicted(m.line[:slices.Index(m.line, w)], w.costs) - m.now
 				m.leave(w.action, tooLong)
-				m.estimated(w.want, got[w.action], wait)
+				m.estimated(w, got[w.action], wait)
 			})
 		}
 		if len(m.line) > 0 && !m.full() {
@@ -498,9 +515,10 @@ func (m *slotModel) leave(action int, how string) {
 }
 
 // estimated wants a predicted wait that is not too long, and right where that is known.
-func (m *slotModel) estimated(want *outcome, got outcome, wait time.Duration) {
+func (m *slotModel) estimated(w *modelWaiter, got outcome, wait time.Duration) {
+	want := w.want
 	want.wait = wait
-	if !m.exact() && got.wait >= 0 && got.wait < wait {
+	if !m.exactFor(w) && got.wait >= 0 && got.wait < wait {
 		want.wait = got.wait
 	}
 }
@@ -510,6 +528,9 @@ func (m *slotModel) do(i int, d deed, want *outcome, got []outcome) {
 	switch d.do {
 	case pause:
 		m.pause(d.until, got)
+	case resume:
+		m.resume()
+		m.refuseTooLate(got)
 	case allow:
 		want.how = denied
 		if len(m.line) == 0 && m.cfg.MaxInFlight == 0 && m.due(m.now, nil) == m.now {
@@ -545,7 +566,7 @@ func (m *slotModel) arrive(i int, d deed, want *outcome, all []outcome) {
 	got := all[i]
 	w := &modelWaiter{
 		action: i, costs: d.costs, want: want, held: d.do != wait && (!d.admit || m.holds()),
-		arrived: m.now, deadline: math.MaxInt64, latest: math.MaxInt64,
+		heard: d.do != wait, joined: m.now, arrived: m.now, deadline: math.MaxInt64, latest: math.MaxInt64,
 	}
 	if d.arrived != 0 {
 		w.arrived = min(m.now, d.arrived)
@@ -572,17 +593,17 @@ func (m *slotModel) arrive(i int, d deed, want *outcome, all []outcome) {
 		return
 	case d.do == try:
 		want.how = notNow
-		m.estimated(want, got, at-m.now)
+		m.estimated(w, got, at-m.now)
 		if want.wait == 0 {
 			want.wait = time.Millisecond
 		}
-		if want.wait < got.wait && got.wait == time.Millisecond && !m.exact() {
+		if want.wait < got.wait && got.wait == time.Millisecond && !m.exactFor(w) {
 			want.wait = got.wait
 		}
 		return
 	case m.cfg.MaxWaiting > 0 && len(m.line) >= m.cfg.MaxWaiting && w.arrived == m.now:
 		want.how = full
-		m.estimated(want, got, at-m.now)
+		m.estimated(w, got, at-m.now)
 		return
 	}
 	if d.deadline > 0 {
@@ -605,14 +626,14 @@ func (m *slotModel) arrive(i int, d deed, want *outcome, all []outcome) {
 func (m *slotModel) refuses(w *modelWaiter, at time.Duration, got outcome) bool {
 	kind := w.misses(at)
 	did := got.at == m.now && (got.how == tooLate || got.how == tooLong)
-	if kind == "" || !did && !m.exact() {
-		return false
+	if kind == "" || !did && !m.exactFor(w) {
+		return m.isHeldTooLong(w)
 	}
 	*w.want = outcome{how: kind, at: m.now}
-	if !m.exact() && got.how == tooLong && at > w.latest {
+	if !m.exactFor(w) && got.how == tooLong && at > w.latest {
 		w.want.how = tooLong // the estimate was past the one and not past the other
 	}
-	m.estimated(w.want, got, at-m.now)
+	m.estimated(w, got, at-m.now)
 	return true
 }
 
@@ -620,8 +641,33 @@ func (m *slotModel) pause(until time.Duration, got []outcome) {
 	if until <= m.now || until <= m.paused {
 		return
 	}
+	if m.paused <= m.now {
+		m.pausedSince, m.era = m.now, m.starts
+	}
 	m.paused = until
 	m.refuseTooLate(got)
+}
+
+func (m *slotModel) resume() {
+	m.paused, m.era = 0, m.starts
+	for _, q := range m.quotas {
+		if q.remaining == 0 {
+			q.reset, q.ends = 0, 0
+		}
+	}
+}
+
+// isHeldTooLong reports whether a pause, or a quota that is used up, holds w longer than MaxPause.
+func (m *slotModel) isHeldTooLong(w *modelWaiter) bool {
+	if m.paused > m.now && m.paused-max(w.joined, m.pausedSince) > m.cfg.MaxPause && m.cfg.MaxPause > 0 {
+		*w.want = outcome{how: tooPaused, at: m.now, wait: m.paused - m.now}
+		return true
+	}
+	if reset := m.usedUp(w.costs); reset > m.now && reset-max(w.joined, m.usedSince) > m.cfg.MaxPause && m.cfg.MaxPause > 0 {
+		*w.want = outcome{how: tooPaused, at: m.now, wait: reset - m.now}
+		return true
+	}
+	return false
 }
 
 // refuseTooLate lets those go who would start too late since they start later now.

@@ -18,6 +18,13 @@ type Stats struct {
 	InFlight       int
 	OldestInFlight time.Time
 
+	// State is how callers are let through now, and Cause why they are held back, in one of
+	// these texts: "throttled", "paused by the program", "quota of requests used up" (or of a
+	// Unit of the limits; "a quota used up" where it is none of them), "5 failures in a row".
+	// It is "" where State is StateFlowing.
+	State State
+	Cause string
+
 	// PausedUntil is the end of the current pause; zero if there is none. Where a server
 	// said that nothing is left of a quota that is its reset.
 	PausedUntil time.Time
@@ -85,8 +92,13 @@ func (p *Pacer) Stats() Stats {
 	if at, ok := p.flights.began(); ok {
 		stats.OldestInFlight = wall.Add(at - now)
 	}
-	if until := max(p.schedule.resumes, p.learned.pausedUntil()); until > now {
+	p.states.advance(now)
+	stats.State, stats.Cause = p.states.state, p.states.cause
+	if until := p.pausedUntil(); until > now {
 		stats.PausedUntil = when(until)
+		if stats.State != StateDown && p.learned.pausedUntil() == until {
+			stats.State, stats.Cause = StatePaused, p.learned.cause(now)
+		}
 	}
 	one := new(Slot)
 	one.estimate(context.Background(), p.keys)
@@ -94,8 +106,8 @@ func (p *Pacer) Stats() Stats {
 	if p.queue.head != nil {
 		head = p.queue.head.slot
 	}
-	stats.Next = when(p.due(head))
-	stats.Predicted = when(p.predict(&waiter{slot: one, arrived: now}, now))
+	stats.Next = when(max(p.states.due(true), p.due(head)))
+	stats.Predicted = when(p.predict(&waiter{slot: one, heard: true, arrived: now}, now))
 	stats.Limits = p.limitStats(now, when)
 	stats.Quotas = p.learned.stats(now, when)
 	return stats

@@ -55,6 +55,7 @@ func TestStatsTellWhatHappened(t *testing.T) {
 		p.PauseUntil(after(20 * time.Second))
 		wantStats(t, p, pacer.Stats{
 			Granted: 2, Rejected: 4, Canceled: 1, Waiting: 1,
+			State: pacer.StatePaused, Cause: "paused by the program",
 			PausedUntil: after(20 * time.Second), Next: after(20 * time.Second),
 		})
 

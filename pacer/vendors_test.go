@@ -269,7 +269,7 @@ func TestALearningClientIsNotRefusedAndLosesNothing(t *testing.T) {
 						if shared {
 							wg.Go(l.another)
 						}
-						l.run(t, pacerOf(t, append(test.limits, calls)...), callers, test.side)
+						l.run(t, pacerWith(t, pacer.Config{Limits: append(test.limits, calls), MaxPause: time.Hour}), callers, test.side)
 						wg.Wait()
 						all := l.vendor.offered(l.until)
 						t.Logf("served %d and %d of %d, refused %d", l.served, l.others, all, l.refused)

@@ -9,10 +9,20 @@ import (
 
 // A start is one that was granted.
 type start struct {
-	pacer    *Pacer        // that granted it
-	slot     *Slot         // nil where the pacer has no use for one
-	came, at time.Duration // when the caller came and when it started, on the pacer's clock
-	number   int64         // Pacer.number with it
+	pacer      *Pacer        // that granted it
+	slot       *Slot         // nil where the pacer has no use for one
+	call       time.Duration // when the call came, on the pacer's clock
+	joined, at time.Duration // when the caller did, and when it started
+	number     int64         // Pacer.number with it
+	era        uint32        // of the states
+}
+
+// came returns when the call came; the zero Time for a zero start.
+func (s start) came() time.Time {
+	if s.pacer == nil {
+		return time.Time{}
+	}
+	return s.pacer.clock.Time(s.call)
 }
 
 // wait sees a caller to its start. s is nil for one that needs no slot; heard says whether
@@ -44,12 +54,23 @@ func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 	// Read under the lock: a reading from before the wait for it would be stale
 	// and could date a start before the one that preceded it.
 	now := p.clock.Now()
-	if p.queue.len == 0 && p.ask(s, now).Now(now) {
-		number := p.number()
+	flows := p.states.state == StateFlowing // then without the detour by ask
+	if p.queue.len == 0 && (flows && p.askLimits(s, now).Now(now) || !flows && p.askHeld(s, heard, now).Now(now)) {
+		if !heard {
+			p.mu.Unlock()
+			return start{}, nil // nobody will say anything of it
+		}
+		var call time.Duration
+		if p.states.after > 0 { // what the caller says of it matters to outages alone
+			call = p.arrival(ctx, now)
+		} else {
+			call = p.comes(now)
+		}
+		st := p.startOf(s, call, now, now)
 		p.mu.Unlock()
-		return start{p, s, now, now, number}, nil
+		return st, nil
 	}
-	w, err := p.enqueue(ctx, s, now)
+	w, err := p.enqueue(ctx, s, heard, now)
 	p.mu.Unlock()
 	if err != nil {
 		return start{}, err
@@ -73,39 +94,48 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 			return start{}, canceled(ctx)
 		}
 		now := p.clock.Now()
+		leads := p.leads(w, now)
 		var answer gate.Answer
-		if p.queue.head == w {
-			answer = p.ask(w.slot, now)
+		if leads {
+			answer = p.ask(w.slot, w.heard, now)
 			if answer.Now(now) {
 				if now-max(answer.At, w.joined, p.freed) > p.tolerance {
 					p.late++
 				}
+				st := p.startOf(w.slot, w.arrived, w.joined, now)
 				p.leave(w)
-				number := p.number()
 				p.mu.Unlock()
-				return start{p, w.slot, w.joined, now, number}, nil
+				return st, nil
 			}
 			soonest := answer.At
 			if answer.Again {
 				soonest = p.soonest(w.slot, now)
 			}
-			if kind := w.misses(soonest); kind != nil {
-				err := p.refuse(kind, soonest-now)
+			if err := p.refusal(w, soonest, now); err != nil {
 				p.leave(w)
 				p.mu.Unlock()
 				return start{}, err
 			}
+			if now >= p.expires {
+				if p.refuseTooLate(now); w.refused != nil {
+					p.mu.Unlock()
+					return start{}, w.refused
+				}
+			}
 		}
-		head := p.queue.head == w
-		if now >= w.latest && (head || !p.moves(now)) {
+		if now >= w.latest && (leads || !p.moves(now)) {
 			err := p.refuse(ErrMaxWait, p.predict(w, now)-now)
 			p.leave(w)
 			p.mu.Unlock()
 			return start{}, err
 		}
+		until := answer.At
+		if p.states.state != StateFlowing {
+			until = min(until, p.expires)
+		}
 		p.mu.Unlock()
-		if head && answer.At != forever {
-			p.sleeper.Until(min(answer.At, w.latest), ctx.Done(), w.wake)
+		if leads && until != forever {
+			p.sleeper.Until(min(until, w.latest), ctx.Done(), w.wake)
 		} else {
 			left := w.latest - now
 			if left <= 0 {
@@ -163,7 +193,15 @@ func (p *Pacer) gate() gate.Gate {
 
 // ask asks for a start at now and takes it if it may be. What a server said goes first, so
 // that nothing is taken from the gate that cannot be used.
-func (p *Pacer) ask(s *Slot, now time.Duration) gate.Answer {
+func (p *Pacer) ask(s *Slot, heard bool, now time.Duration) gate.Answer {
+	if p.states.state != StateFlowing {
+		return p.askHeld(s, heard, now)
+	}
+	return p.askLimits(s, now)
+}
+
+// askLimits is ask where no state holds anybody back.
+func (p *Pacer) askLimits(s *Slot, now time.Duration) gate.Answer {
 	if p.flights.full() {
 		return gate.Answer{At: forever, Again: true}
 	}
@@ -193,10 +231,22 @@ func (p *Pacer) ask(s *Slot, now time.Duration) gate.Answer {
 	return answer
 }
 
-func (p *Pacer) enqueue(ctx context.Context, s *Slot, now time.Duration) (*waiter, error) {
+// startOf returns the start that was granted just now, and tells its slot.
+func (p *Pacer) startOf(s *Slot, call, joined, now time.Duration) start {
+	if s != nil {
+		s.call, s.era = call, p.states.era
+	}
+	return start{p, s, call, joined, now, p.number(), p.states.era}
+}
+
+func (p *Pacer) enqueue(ctx context.Context, s *Slot, heard bool, now time.Duration) (*waiter, error) {
+	p.states.advance(now)
+	call := p.arrival(ctx, now)
 	w := &waiter{
 		slot:     s,
-		arrived:  arrival(ctx, now),
+		heard:    heard,
+		back:     p.stepsBack(call),
+		arrived:  call,
 		joined:   now,
 		deadline: forever,
 		latest:   forever,
@@ -212,14 +262,16 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, now time.Duration) (*waite
 	if p.maxWait > 0 {
 		w.latest = add(now, p.maxWait)
 	}
+	at := longAgo
 	if ok || p.maxWait > 0 {
-		at := p.predict(w, now)
-		if kind := w.misses(at); kind != nil {
-			return nil, p.refuse(kind, at-now)
-		}
+		at = p.predict(w, now)
+	}
+	if err := p.refusal(w, at, now); err != nil {
+		return nil, err
 	}
 	p.queue.join(w)
-	if w != p.queue.tail {
+	p.expires = min(p.expires, p.expiry(w))
+	if w != p.queue.tail && p.inPlace(heard) {
 		p.refuseTooLate(now) // who stands behind it starts later now
 	}
 	return w, nil
@@ -231,13 +283,21 @@ func (p *Pacer) changed(now time.Duration) {
 	p.rouse()
 }
 
-// rouse makes the head ask again.
+// rouse makes the head ask again and, while a state may hold it, the first of the other kind.
 func (p *Pacer) rouse() {
-	if p.queue.head != nil {
-		p.queue.head.notify()
+	head := p.queue.head
+	if head == nil {
+		return
+	}
+	head.notify()
+	if p.states.state != StateFlowing {
+		if other := p.queue.firstOf(!head.heard); other != nil {
+			other.notify()
+		}
 	}
 }
 
+// refuse counts a refusal.
 func (p *Pacer) refuse(kind error, wait time.Duration) *Error {
 	p.rejected++
 	return &Error{kind: kind, wait: wait}
@@ -247,5 +307,9 @@ func (p *Pacer) leave(w *waiter) {
 	p.queue.leave(w)
 	if p.queue.len == 0 {
 		p.schedule.plan.clear() // what was planned for a queue is wrong after idling
+		p.expires = forever
+	}
+	if p.states.state != StateFlowing {
+		p.rouse()
 	}
 }

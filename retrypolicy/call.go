@@ -33,6 +33,10 @@ type Call[T any] struct {
 	//
 	// A Pacer without Acquire, but with PauseUntil(time.Time), is told of delays by that.
 	//
+	// Where a slot was told of Throttled, with a delay or without, the delay is the Pacer's
+	// ([Attempt].Paced): the next attempt stands in its queue at once. If the slot would come later
+	// than MaxRetryAfter the call ends, with [ReasonRetryAfterTooLong].
+	//
 	// Its refusal ends the call and is not retried. Nil means not paced; so does a nil pointer,
 	// such as a nil *pacer.Pacer.
 	Pacer Waiter
@@ -63,8 +67,9 @@ var errNoFunction = errors.New("fn of Do is nil, must be a function")
 // during a wait, fn is not called again. Either way the error matches the
 // context's Err and Cause, and the last attempt's error if there was one. Do never
 // sleeps towards a deadline that comes first: it returns at once. Where Pacer refuses, the
-// error matches its reason and the last attempt's error; the Reason is [ReasonDeadline] or
-// [ReasonMaxElapsed] where the slot would come too late, or else [ReasonNotRetryable].
+// error matches its reason and the last attempt's error; the Reason is [ReasonDeadline],
+// [ReasonMaxElapsed] or [ReasonRetryAfterTooLong] where the slot would come too late, or else
+// that of [Refused].
 //
 // A panic in fn, or in anything else of the program's, is the caller's: no slot stays in
 // flight. A nil fn is an error, which no Fallback answers.
@@ -98,11 +103,7 @@ func (c Call[T]) try(ctx context.Context, fn func(context.Context) (T, error)) (
 	pace := pacingOf(ctx, c.Pacer, began)
 	a := Attempt{Number: 1, Replayable: true}
 	for ; ; a.Number++ {
-		var startBy time.Time
-		if d := policy.MaxElapsed(); d > 0 && a.Number > 1 {
-			startBy = began.Add(d)
-		}
-		if failure := pace.acquire(ctx, a.Number-1, a.Err, startBy); failure != nil {
+		if failure := pace.acquire(ctx, policy, began, &a); failure != nil {
 			return value, failure
 		}
 		var next Decision
@@ -129,10 +130,10 @@ func (c Call[T]) try(ctx context.Context, fn func(context.Context) (T, error)) (
 func attempt[T any](ctx context.Context, p *Policy, a *Attempt, began time.Time, pace *pacing, fn func(context.Context) (T, error)) (T, Decision) {
 	defer pace.done()
 	value, err := within(ctx, p.AttemptTimeout(), fn)
-	a.Err, a.Elapsed = err, time.Since(began)
-	next := p.Next(ctx, *a)
-	pace.report(ctx, next.Verdict, err)
-	return value, next
+	a.Err, a.Elapsed, a.Paced = err, time.Since(began), false
+	v := p.Classify(*a)
+	a.Paced = pace.report(ctx, v, err)
+	return value, p.Decide(ctx, a, v)
 }
 
 func within[T any](ctx context.Context, timeout time.Duration, fn func(context.Context) (T, error)) (T, error) {

@@ -2,7 +2,9 @@ package retrypolicy
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -59,10 +61,46 @@ const (
 	ReasonMaxAttempts         Reason = "max_attempts"          // Config.MaxAttempts were made, or WithoutRetry
 	ReasonMethodNotIdempotent Reason = "method_not_idempotent" // it may have been processed, and its method or a precondition forbids a second time
 	ReasonBodyNotReplayable   Reason = "body_not_replayable"   // the request body cannot be sent again
-	ReasonRetryAfterTooLong   Reason = "retry_after_too_long"  // the server asks for more than Config.MaxRetryAfter
+	ReasonRetryAfterTooLong   Reason = "retry_after_too_long"  // the server asks for more than Config.MaxRetryAfter, or the pacer that took its delay over does
 	ReasonMaxElapsed          Reason = "max_elapsed"           // the next attempt would start after Config.MaxElapsed
 	ReasonBudgetExhausted     Reason = "budget_exhausted"      // Config.Budget allows no retry now
 )
+
+// The reasons of a pacer that refused the slot of an attempt for its own sake. One that comes
+// later than the call may wait for is one of those above.
+const (
+	ReasonPaused    Reason = "paused"     // it is paused for longer than it lets anyone wait
+	ReasonDown      Reason = "down"       // the service has failed for too long
+	ReasonMaxWait   Reason = "max_wait"   // no slot comes within its MaxWait
+	ReasonQueueFull Reason = "queue_full" // too many wait already
+	ReasonTooCostly Reason = "too_costly" // the call costs more than a limit ever allows
+)
+
+// Pacing reports whether r is a pacer's own.
+func (r Reason) Pacing() bool {
+	switch r {
+	case ReasonPaused, ReasonDown, ReasonMaxWait, ReasonQueueFull, ReasonTooCostly:
+		return true
+	}
+	return false
+}
+
+// Refused returns why a call ends whose pacer refused with err: the Reason that err's
+// ErrorType tells, as those of package pacer do ("pacing_" and the Reason), or
+// [ReasonNotRetryable]. That a slot comes too late for the call's own sake it does not know.
+func Refused(err error) Reason {
+	if named, ok := errors.AsType[interface {
+		error
+		ErrorType() string
+	}](err); ok {
+		if r, found := strings.CutPrefix(named.ErrorType(), pacingPrefix); found && Reason(r).Pacing() {
+			return Reason(r)
+		}
+	}
+	return ReasonNotRetryable
+}
+
+const pacingPrefix = "pacing_"
 
 // Wait sleeps for d.Delay and reports whether ctx is still alive. A context that
 // ends at the very moment the delay does wins: nothing more may be sent.

@@ -82,8 +82,14 @@ func isTemporary(err error) bool {
 	})
 }
 
-// ErrorType returns the Reason, which serves as OpenTelemetry's error.type.
-func (e *Error) ErrorType() string { return string(e.Reason) }
+// ErrorType returns the Reason, which serves as OpenTelemetry's error.type; one of a pacer's
+// own follows "pacing_", as in its errors.
+func (e *Error) ErrorType() string {
+	if e.Reason.Pacing() {
+		return pacingPrefix + string(e.Reason)
+	}
+	return string(e.Reason)
+}
 
 // interrupted is the cause of a call that the caller's context ended.
 type interrupted struct {

@@ -2,6 +2,7 @@ package retrypolicy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,31 +16,38 @@ type quotaError struct{ wait time.Duration }
 func (e quotaError) Error() string             { return "quota exceeded" }
 func (e quotaError) RetryAfter() time.Duration { return e.wait }
 
-// An error that says RetryAfter is obeyed, and the pacer holds back everybody for as long. A
-// wait that is longer than the policy's MaxRetryAfter ends the call at once.
+// An error that says RetryAfter is obeyed: the pacer holds back everybody for as long, this
+// call's next attempt included. A wait that is longer than the policy's MaxRetryAfter ends the
+// call at once.
 func ExampleCall_retryAfter() {
 	limiter := pacer.Burst(100, time.Second)
 	call := retrypolicy.Call[string]{
 		Pacer:  limiter,
 		Policy: retrypolicy.Must(retrypolicy.Config{MaxRetryAfter: time.Minute, Backoff: retrypolicy.Constant(0)}),
 		OnRetry: func(_ context.Context, err error, _ int, delay time.Duration) {
-			fmt.Println(err, "- 20 ms or more:", delay >= 20*time.Millisecond)
+			fmt.Println(err, "- the delay is the pacer's:", delay == 0)
 		},
 	}
 
 	for _, wait := range []time.Duration{20 * time.Millisecond, time.Hour} {
-		asked := 0
-		fmt.Println(call.Do(context.Background(), func(context.Context) (string, error) {
+		asked, began := 0, time.Now()
+		answer, err := call.Do(context.Background(), func(context.Context) (string, error) {
 			if asked++; asked == 1 {
 				return "", quotaError{wait}
 			}
 			return "done", nil
-		}))
+		})
+		if failure, ok := errors.AsType[*retrypolicy.Error](err); ok {
+			fmt.Println("gave up:", failure.Reason)
+			continue
+		}
+		fmt.Println(answer, "- after 20 ms or more:", time.Since(began) >= wait)
 	}
 	fmt.Println("others may start:", limiter.Allow())
 	// Output:
-	// quota exceeded - 20 ms or more: true
-	// done <nil>
-	//  retrypolicy: gave up after 1 attempt (retry_after_too_long): quota exceeded
+	// quota exceeded - the delay is the pacer's: true
+	// done - after 20 ms or more: true
+	// quota exceeded - the delay is the pacer's: true
+	// gave up: retry_after_too_long
 	// others may start: false
 }

@@ -81,13 +81,13 @@ func TestThePacersRefusalEndsTheCallWithItsReason(t *testing.T) {
 			ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
 				return pacer.WithCost(ctx, tokens, 11), func() {}
 			},
-			attempts: 0, reason: ReasonNotRetryable, is: pacer.ErrTooCostly,
+			attempts: 0, reason: ReasonTooCostly, is: pacer.ErrTooCostly,
 		},
 		"no slot within MaxWait": {
 			pacer: func() Waiter {
 				return pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Minute}}, MaxWait: time.Second})
 			},
-			attempts: 1, reason: ReasonNotRetryable, is: pacer.ErrMaxWait,
+			attempts: 1, reason: ReasonMaxWait, is: pacer.ErrMaxWait,
 		},
 		"a foreign one at once":            {pacer: func() Waiter { return grants(0, errClosed) }, attempts: 0, reason: ReasonNotRetryable, is: errClosed},
 		"a foreign one later":              {pacer: func() Waiter { return grants(2, errClosed) }, attempts: 2, reason: ReasonNotRetryable, is: errClosed},

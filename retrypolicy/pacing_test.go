@@ -87,9 +87,20 @@ func TestFourCallersWithRetriesKeepToOneQuota(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		want := "map[0s:3 1s:2 10s:3 11s:2 20s:3 21s:2 30s:1]"
-		if got := p.Stats(); fmt.Sprint(starts) != want || got.InFlight != 0 || got.Granted != 16 {
-			t.Errorf("%v, want %s; %d in flight of %d", starts, want, got.InFlight, got.Granted)
+		for from := range starts {
+			in := 0
+			for at, n := range starts {
+				if at >= from && at < from+10*time.Second {
+					in += n
+				}
+			}
+			if in > 5 {
+				t.Errorf("%d starts within 10 s of %v", in, from)
+			}
+		}
+		// Whether a retry or the call behind it is the first to see a flight end is open.
+		if got := p.Stats(); starts[30*time.Second] == 0 || len(starts) > 8 || got.InFlight != 0 || got.Granted != 16 {
+			t.Errorf("%v; %d in flight of %d", starts, got.InFlight, got.Granted)
 		}
 	})
 }

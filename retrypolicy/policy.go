@@ -62,7 +62,9 @@ type Config struct {
 	ServerDelay func(resp *http.Response, now time.Time) (time.Duration, bool)
 
 	// MaxRetryAfter ends the call when the server asks for a longer delay than
-	// this. The default is one minute.
+	// this. Where a pacer has taken the delay over ([Attempt].Paced), it ends the call whose next
+	// slot would come later than this, from when the attempt failed, as the pacer predicts it:
+	// a wait that was to be in time is not cut. The default is one minute.
 	MaxRetryAfter time.Duration
 
 	// Budget limits the retries of all calls that share it. Nil means no limit.
@@ -173,6 +175,9 @@ func (p *Policy) Accepts(status int) bool { return status < 400 && !p.custom }
 
 // MaxElapsed returns [Config].MaxElapsed; zero means no bound.
 func (p *Policy) MaxElapsed() time.Duration { return p.cfg.MaxElapsed }
+
+// MaxRetryAfter returns [Config].MaxRetryAfter, or its default.
+func (p *Policy) MaxRetryAfter() time.Duration { return p.cfg.MaxRetryAfter }
 
 // ReplayBuffer returns [Config].ReplayBuffer; zero means nothing is kept.
 func (p *Policy) ReplayBuffer() int64 { return p.cfg.ReplayBuffer }

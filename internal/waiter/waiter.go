@@ -14,13 +14,13 @@ import (
 const longestPause = 24 * time.Hour
 
 // Pause returns for how long a pacer is to pause where one call was asked to wait for d, at
-// most a day. That a call must not be retried, which the longest Duration says, says nothing
-// of others.
-func Pause(d time.Duration) time.Duration {
+// most a day, and whether it is to pause at all. That a call must not be retried, which the
+// longest Duration says, says nothing of others.
+func Pause(d time.Duration) (pause time.Duration, ok bool) {
 	if d == math.MaxInt64 {
-		return 0
+		return 0, false
 	}
-	return min(d, longestPause)
+	return min(d, longestPause), true
 }
 
 // near is how far off a deadline may be that a Waiter without a word for it refuses for.

@@ -28,6 +28,9 @@ type Gate interface {
 	// Pause lets nobody start before a time, and reports whether that is later than
 	// what held before.
 	Pause(until time.Duration) bool
+
+	// Resume ends what Pause began.
+	Resume()
 }
 
 // An Answer says when the start may happen. At or before the time of asking, it has

@@ -44,6 +44,9 @@ func (c Clock) Now() time.Duration { return time.Since(c.epoch) }
 // Time returns the moment at which the Clock reads now.
 func (c Clock) Time(now time.Duration) time.Time { return c.epoch.Add(now) }
 
+// Reading returns what the Clock reads at t.
+func (c Clock) Reading(t time.Time) time.Duration { return t.Sub(c.epoch) }
+
 // A Sleeper waits until a [Clock] reads a given time, and learns how late this
 // machine wakes a sleeper. It is safe for concurrent use.
 type Sleeper struct {

@@ -1,0 +1,198 @@
+package pacer
+
+import (
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
+)
+
+// What states mean for those who wait. All of this needs p.mu, but where it takes it.
+
+// Resume ends a pause, whoever began it, and the probing after it, an outage, and the wait for
+// the reset of a quota of which a server said that nothing is left. Callers then start as the
+// limits allow. What servers answer to requests that started before pauses nobody anew, unless
+// it tells of a quota.
+func (p *Pacer) Resume() {
+	p.mu.Lock()
+	if next := p.successor; next != nil {
+		p.mu.Unlock()
+		next(0).Resume()
+		return
+	}
+	defer p.mu.Unlock()
+	if p.sleeper == nil {
+		return
+	}
+	now := p.clock.Now()
+	p.turn(now, func() {
+		p.gate().Resume()
+		p.learned.resume()
+		p.states.resume()
+	})
+}
+
+// askHeld is ask while a state may hold back who asks.
+func (p *Pacer) askHeld(s *Slot, heard bool, now time.Duration) gate.Answer {
+	p.states.advance(now)
+	due := p.states.due(heard)
+	if due > now {
+		return gate.Answer{At: due, Again: true}
+	}
+	answer := p.askLimits(s, now)
+	switch {
+	case answer.Now(now):
+		answer.At = max(answer.At, due)
+		p.states.started(now, p.number(), heard)
+	case p.remote == nil || !answer.Again: // else nobody knows yet what holds it
+		p.states.limited()
+	}
+	if p.states.state == StateFlowing {
+		p.expires = longAgo // by place those who wait can be told now whether they start in time
+	}
+	return answer
+}
+
+// leads reports whether w, who need not have joined, is to ask and keep time: the head, and
+// while a state lets only callers of the other kind pass, the first of those.
+func (p *Pacer) leads(w *waiter, now time.Duration) bool {
+	head := p.queue.head
+	switch {
+	case head == nil, head == w, w.before(head):
+		return true
+	case p.states.state == StateFlowing, head.heard == w.heard:
+		return false
+	}
+	p.states.advance(now)
+	first := p.queue.firstOf(w.heard)
+	return (first == nil || first == w || w.before(first)) && p.states.due(head.heard) > now
+}
+
+// turn lets something happen to the states, and draws the conclusions for those who wait. It
+// reports whether a pause began, or ends later now.
+func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
+	p.states.advance(now)
+	was := p.states
+	event()
+	is := &p.states
+	if is.row == 0 {
+		p.failures.clear()
+	}
+	if is.state == was.state && is.era == was.era && is.until == was.until {
+		if is.flying != was.flying {
+			p.changed(now)
+		}
+		return false
+	}
+	if is.state == StateDown || was.state == StateDown {
+		p.queue.reorder(p.stepsBack)
+	}
+	if paused = is.state == StatePaused; paused {
+		p.gate().Pause(is.until)
+	}
+	p.schedule.plan.clear()
+	if is.state != StateProbing {
+		p.refuseTooLate(now) // also when flowing again: by place they can be told now
+	}
+	p.changed(now)
+	return paused
+}
+
+// stepsBack reports whether a call lets others go first: while down those that have not tried,
+// or the oldest would use up their attempts as probes.
+func (p *Pacer) stepsBack(call time.Duration) bool {
+	return p.states.state == StateDown && p.failures.has(call)
+}
+
+// refusal returns why w, who would start at a time, or not before it, cannot be let wait; nil
+// if it can.
+func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
+	if p.states.state == StateDown && now >= p.expiry(w) {
+		return p.refuse(ErrDown, max(p.states.next-now, time.Millisecond))
+	}
+	if kind := w.misses(at); kind != nil {
+		return p.refuse(kind, at-now)
+	}
+	switch expiry := p.expiry(w); {
+	case p.states.state == StatePaused && p.states.until > expiry:
+		return p.refuse(ErrPaused, p.states.until-now)
+	case p.states.state == StateProbing && now >= expiry:
+		return p.refuse(ErrPaused, max(p.states.due(w.heard)-now, time.Millisecond))
+	}
+	if reset := p.learned.usedUp(w.slot.cost(), now); reset > now && reset > add(max(w.joined, p.learned.since), p.maxPause) {
+		return p.refuse(ErrPaused, reset-now)
+	}
+	return nil
+}
+
+// expiry returns until when a state may hold w.
+func (p *Pacer) expiry(w *waiter) time.Duration {
+	switch {
+	case p.states.state == StateFlowing:
+		return forever
+	case p.states.state != StateDown:
+		return add(max(w.joined, p.states.since), p.maxPause)
+	case p.refuses:
+		return longAgo
+	default:
+		return add(p.states.since, p.maxPause)
+	}
+}
+
+// heed takes in how a start went, as far as states are concerned.
+func (p *Pacer) heed(now time.Duration, o Outcome, of start) (paused bool) {
+	return p.turn(now, func() {
+		switch {
+		case o.Throttled:
+			p.states.refused(now, of.era, o.Delay)
+		case o.Failed:
+			// What failed before an outage began counts for nothing, but has been tried.
+			noted := p.states.after > 0 && (of.era == p.states.era || p.states.state == StateDown)
+			p.states.broke(now, of.era, of.number, noted && p.failures.add(of.call))
+		default:
+			p.states.didWork(now, of.era, of.number)
+		}
+	})
+}
+
+// told is heed for an outcome of a start of the same key, made on another pacer. It returns
+// the end of the pause if it began or lengthened one.
+func (p *Pacer) told(o Outcome) (pausedUntil time.Time) {
+	p.mu.Lock()
+	if next := p.successor; next != nil {
+		p.mu.Unlock()
+		return next(0).told(o)
+	}
+	defer p.mu.Unlock()
+	if p.sleeper == nil {
+		return time.Time{}
+	}
+	now := p.clock.Now()
+	was := max(now, p.pausedUntil())
+	p.turn(now, func() {
+		if o.Throttled {
+			p.states.refused(now, p.states.era, o.Delay)
+		}
+		if reset := o.usedUp(); reset > 0 {
+			p.states.pause(now, add(now, reset), true)
+		}
+	})
+	return ifLater(was, p.pausedUntil(), now)
+}
+
+// pausedUntil returns the end of the pause, or of a quota that is used up; it may lie in the
+// past.
+func (p *Pacer) pausedUntil() time.Duration {
+	until := p.learned.pausedUntil()
+	if p.states.state == StatePaused {
+		until = max(until, p.states.until)
+	}
+	return until
+}
+
+// ifLater returns when until is, if it is later than was.
+func ifLater(was, until, now time.Duration) time.Time {
+	if until <= was {
+		return time.Time{}
+	}
+	return time.Now().Add(until - now)
+}

@@ -1,0 +1,111 @@
+package pacer_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+)
+
+// mood is how the server of a world answers at a time: in phases of some seconds.
+func (w *world) mood(at time.Duration) int {
+	phase := uint64(at / (7 * time.Second))
+	return rand.New(rand.NewPCG(phase, uint64(w.most))).IntN(8)
+}
+
+// call makes calls, one after the other, with retries.
+func (w *world) call(ctx context.Context, r *rand.Rand) {
+	kind := r.IntN(6)
+	var came time.Time
+	for time.Since(w.began) < 90*time.Second {
+		w.mu.Lock()
+		pause := w.moment(2 * time.Second)
+		w.mu.Unlock()
+		time.Sleep(pause)
+		if came = w.attempt(ctx, r, kind, came); r.IntN(4) == 0 {
+			came = time.Time{}
+		}
+	}
+}
+
+// attempt makes one start, if it may, and tells how it went. It returns what to call its retry
+// by, which is the zero Time if none is needed.
+func (w *world) attempt(ctx context.Context, r *rand.Rand, kind int, came time.Time) time.Time {
+	joined, deadline := time.Since(w.began), time.Duration(0)
+	if r.IntN(3) == 0 {
+		w.mu.Lock()
+		timeout := w.moment(20 * time.Second)
+		w.mu.Unlock()
+		deadline = joined + timeout
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	if !came.IsZero() {
+		ctx = pacer.WithArrival(ctx, came)
+	}
+	var slot *pacer.Slot
+	var admitted pacer.Admission
+	var err error
+	heard := true
+	switch kind {
+	case 0:
+		err, heard = w.pacer.Wait(ctx), false
+	case 1, 2:
+		slot, err = w.pacer.Acquire(ctx)
+	default:
+		admitted, err = w.pacer.Admit(ctx)
+	}
+	w.mu.Lock()
+	if err != nil {
+		if ctx.Err() == nil {
+			w.refused(err, joined, deadline, heard)
+		}
+		w.mu.Unlock()
+		return came
+	}
+	s := &worldStart{at: time.Since(w.began), joined: joined, heard: heard}
+	w.started(s)
+	if r.IntN(20) == 0 && heard {
+		s.gone = true
+		slot.Cancel()
+		admitted.Cancel()
+		w.mu.Unlock()
+		return time.Time{}
+	}
+	latency := w.moment(300 * time.Millisecond)
+	mood := w.mood(s.at)
+	if mood == 7 {
+		latency = w.moment(20 * time.Second) // silent for long, or for ever
+	}
+	w.mu.Unlock()
+	if !heard {
+		return time.Time{}
+	}
+	call, tell := admitted.Came(), admitted.Report
+	if slot != nil {
+		call, tell = slot.Came(), slot.Report
+	}
+	time.Sleep(latency)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := pacer.Outcome{}
+	switch mood {
+	case 3, 4, 5:
+		o.Failed = true
+	case 6:
+		if o.Throttled = true; r.IntN(2) == 0 {
+			o.Delay = time.Duration(1+r.IntN(15)) * time.Second
+		}
+	case 7:
+		if r.IntN(2) == 0 {
+			return time.Time{}
+		}
+	}
+	w.report(tell, s, call, o)
+	if !o.Failed && !o.Throttled {
+		return time.Time{}
+	}
+	return call
+}
