@@ -33,9 +33,9 @@ func AttemptFromContext(ctx context.Context) (AttemptInfo, bool) {
 	return a.info, true
 }
 
-// An attempt is one pass through the layers below Retry, and the context of the
-// request that makes it: one allocation serves both. It belongs to the goroutine
-// of RoundTrip; from others only its context is asked and ended.
+// An attempt is one pass through the layers below Retry, the request that makes it and that
+// request's context: one allocation serves them all. It belongs to the goroutine of RoundTrip;
+// from others only its context is asked and ended.
 //
 // Its context has an end of its own besides the call's: its timeout, or that its response
 // was thrown away.
@@ -60,6 +60,8 @@ type attempt struct {
 	timer   *time.Timer   // nil before start
 	started bool          // by the last of its Pace layers, if it has any
 	ticking bool
+
+	out http.Request // what the layers below get; its context is the attempt
 }
 
 // observed is what observers are told of an attempt's send.

@@ -83,8 +83,9 @@ func (c *costContext) parentIfOver() (parent context.Context, over bool) {
 // is closed, and again. "" counts as how many starts the request counts: 0 for an answer that
 // the API does not charge for.
 //
-// It returns false where nothing was settled: no Pace layer took a slot for resp, since its
-// pacer limits neither costs nor flights, say, or it comes too late, or there is no such unit.
+// It returns false where nothing was settled: resp is nil, or no Pace layer took a slot for it,
+// since its pacer limits neither costs nor flights, say, or it comes too late, or there is no
+// such unit.
 // A pacer above a chain that a RoundTripper of another make hides from [New] hears nothing.
 func Settle(resp *http.Response, unit string, cost int) bool {
 	if resp == nil || resp.Request == nil {

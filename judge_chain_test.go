@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ func TestEveryResultIsJudgedOnce(t *testing.T) {
 		"a failure":            {status: 503, body: "down"},
 		"an error":             {err: lost},
 		"a timeout":            {delay: time.Hour},
+		"a timeout, untold":    {delay: time.Hour},
 		"throttled":            {status: 429, header: header("Retry-After", "1")},
 		"a success":            {body: "fine"},
 		"a success, no body":   {},
@@ -39,7 +41,15 @@ func TestEveryResultIsJudgedOnce(t *testing.T) {
 						pacedhttp.Fallback(func(_ *http.Request, resp *http.Response, err error) (*http.Response, error) { return resp, err }),
 						pacedhttp.Retry(policy),
 					}, below()...)
-					resp, err := pacedhttp.New(newScript(first), mw...).RoundTrip(req)
+					script := newScript(first)
+					base := pacedhttp.RoundTripperFunc(func(r *http.Request) (*http.Response, error) {
+						resp, err := script.RoundTrip(r)
+						if answer == "a timeout, untold" {
+							err = r.Context().Err() // as a base does that knows of no Cause
+						}
+						return resp, err
+					})
+					resp, err := pacedhttp.New(base, mw...).RoundTrip(req)
 					if err == nil {
 						resp.Body.Close()
 					}
@@ -50,7 +60,7 @@ func TestEveryResultIsJudgedOnce(t *testing.T) {
 						if a.Request != req || a.Number != i+1 || !a.Replayable || (a.Response == nil) == (a.Err == nil) {
 							t.Errorf("judged %+v", a)
 						}
-						if timeout := answer == "a timeout"; timeout != errors.Is(a.Err, context.DeadlineExceeded) {
+						if timeout := strings.HasPrefix(answer, "a timeout"); timeout != errors.Is(a.Err, context.DeadlineExceeded) {
 							t.Errorf("judged the error %v", a.Err)
 						}
 					}

@@ -155,20 +155,53 @@ func TestAnotherHostsAnswerTeachesAndPausesNothing(t *testing.T) {
 	}
 }
 
-// GitHub counts no request for what has not been modified.
+// GitHub counts no request for what has not been modified, if it knows who asks; and what it
+// says is left counts all the same.
 func TestNotModifiedOfGitHubIsFree(t *testing.T) {
-	for name, tt := range map[string]struct {
-		head http.Header
-		used int
-	}{
-		"GitHub's":  {header("X-RateLimit-Resource", "core"), 0},
-		"another's": {header("X-RateLimit-Remaining", "7"), 1},
+	hourly := []pacer.Limit{{Calls: 9, Period: time.Hour}}
+	for kind, cfg := range map[string]pacer.Config{
+		"with flights":                   {Limits: hourly, MaxInFlight: 9},
+		"by a pacer that needs no slots": {Limits: hourly},
 	} {
-		p := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 9, Period: time.Hour}}, MaxInFlight: 9})
-		rt := pacedhttp.New(newScript(step{status: 304, header: tt.head}), pacedhttp.Pace(p))
-		send(t, rt, newRequest(t, "GET", nil))
-		if used(p) != tt.used {
-			t.Errorf("%s 304: %d used, want %d", name, used(p), tt.used)
+		for name, tt := range map[string]struct {
+			status int
+			head   http.Header
+			key    string
+			used   int
+		}{
+			"GitHub's":            {304, header("X-RateLimit-Resource", "core"), "Bearer x", 0},
+			"GitHub's, to nobody": {304, header("X-RateLimit-Resource", "core"), "", 1},
+			"GitHub's, but anew":  {200, header("X-RateLimit-Resource", "core"), "Bearer x", 1},
+			"another's":           {304, header("X-RateLimit-Limit", "60"), "Bearer x", 1},
+		} {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p := pacer.Must(cfg)
+					tt.head.Set("X-RateLimit-Remaining", "3")
+					tt.head.Set("X-RateLimit-Reset", "60")
+					base := newScript(step{status: tt.status, header: tt.head}, step{status: tt.status, header: tt.head}, step{})
+					rt := pacedhttp.New(base, pacedhttp.Pace(p))
+					send := func() {
+						req := newRequest(t, "GET", nil)
+						if tt.key != "" {
+							req.Header.Set("Authorization", tt.key)
+						}
+						send(t, rt, req)
+					}
+					send()
+					send()
+					if used(p) != 2*tt.used {
+						t.Errorf("%d used, want %d", used(p), 2*tt.used)
+					}
+					began := time.Now()
+					for range 4 { // of which three are left
+						send()
+					}
+					if took := time.Since(began); took != time.Minute {
+						t.Errorf("the last started after %v, want 1m", took)
+					}
+				})
+			})
 		}
 	}
 }

@@ -54,7 +54,8 @@ type Acquirer interface {
 // A *pacer.Pacer, or another [Acquirer], also hears what the server says is left of its
 // quotas, as [quota.Read] reads it from every response: it lowers what the pacer allows, and
 // never raises it. What comes from another host than the call's first, by a redirect, teaches
-// and pauses nothing.
+// and pauses nothing. GitHub's 304 to a request with Authorization gives its start back, since
+// GitHub counts none.
 //
 // A w that is an [Acquirer] grants a slot, and is told what becomes of the request. Pace
 // reports how it went when the headers are here, by the verdict of the same policy: what is
@@ -195,6 +196,9 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Response, err error, a *attempt) {
 	switch p := w.(type) {
 	case *pacer.Pacer:
+		if resp != nil && isFree(resp) {
+			start.Cancel() // there is no slot that could be settled
+		}
 		if o, known := report(req, resp, err, judge(req, resp, err, a), a); known {
 			o.Quotas = quotasOf(resp)
 			paused(start.Report(o), req, resp, err)

@@ -157,7 +157,8 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 	}
 	a.Context, a.setUp = handshake.New(withoutEarlier(c.req.Context()), c.req)
 	c.current = a
-	out := c.req.WithContext(a)
+	a.out = *c.req.WithContext(a)
+	out := &a.out
 	c.body.Attach(out)
 	if len(c.paces) == 0 {
 		a.start(out)

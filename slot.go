@@ -85,9 +85,10 @@ func (s *slotContext) heard(req *http.Request, resp *http.Response, err error, a
 }
 
 // isFree reports whether the server counts no request: so GitHub does with what has not been
-// modified (GitHub docs, "Best practices for using the REST API").
+// modified, if it knows who asks (GitHub docs, "Best practices for using the REST API").
 func isFree(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusNotModified && resp.Header["X-Ratelimit-Resource"] != nil
+	return resp.StatusCode == http.StatusNotModified && resp.Header["X-Ratelimit-Resource"] != nil &&
+		resp.Request.Header["Authorization"] != nil
 }
 
 // bodiless reports whether nothing follows the headers (RFC 9110 §6.4.1). Over HTTP/2 there

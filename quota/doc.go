@@ -32,7 +32,8 @@
 //	                  … -Tokens-, -Input-Tokens-,             Unit "tokens", "input-tokens",     80000
 //	                  -Output-Tokens-…                        "output-tokens"
 //	Cerebras, Kong    X-RateLimit-Remaining-Minute, …         Name "minute", and its Window      9
-//	HubSpot           X-HubSpot-RateLimit-Daily-Remaining     Name "daily", and its Window       249983
+//	HubSpot           X-HubSpot-RateLimit-Remaining, -Max     Max is the Limit                   98
+//	                  X-HubSpot-RateLimit-Daily-Remaining     Name "daily", and its Window       249983
 //	Linear            X-RateLimit-Complexity-Remaining, …     Unit "complexity"; Reset in ms     1781528400000
 //	RapidAPI          X-RateLimit-Requests-Remaining, …       Name "requests"                    9412
 //	Discord           X-RateLimit-Remaining, -Reset-After     seconds with a fraction            64.57
@@ -65,12 +66,13 @@
 // may have a fraction; it is a Unix time from 10⁸ on in a Reset, from 10⁹ on in a
 // Retry-After (as seconds that would be 31 years) and from 10¹² on in a header of
 // milliseconds, and less is a delay in the header's unit. A Unix time is in seconds below
-// 10¹¹ and in milliseconds from there. Reset-After is always a delay. A number with a
-// unit (6m0s, 1.5s, 1d2h) is a delay; an HTTP date, an RFC 3339 date and the forms in which
-// JavaScript and Ruby print a date are moments. Delays in milliseconds that a server sends
-// as a plain Reset cannot be told from seconds.
+// 10¹¹, in milliseconds from there, in microseconds from 10¹⁴ and in nanoseconds from 10¹⁷.
+// Reset-After is always a delay. A number with a unit (6m0s, 1.5s, 1d2h) is a delay; an HTTP
+// date, the dates of RFC 3339 and RFC 5322 and the forms in which Go, JavaScript and Ruby
+// print a date are moments. Delays in milliseconds that a server sends as a plain Reset
+// cannot be told from seconds.
 //
 // A moment is measured on the Date of the response, because that is the server's clock
 // too, if it is within five minutes of ours or makes the wait longer; else on ours. So a
-// Date that is far ahead undoes no wait.
+// Date that is far ahead undoes no wait. Of several the earliest counts.
 package quota

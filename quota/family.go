@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,10 +28,12 @@ func (f family) values(word string) []string {
 }
 
 // limits are the values of the Limit. Zendesk's is X-Rate-Limit, HubSpot's
-// X-HubSpot-RateLimit-Daily.
+// X-HubSpot-RateLimit-Max and X-HubSpot-RateLimit-Daily.
 func (f family) limits() []string {
-	if v := f.values("Limit"); v != nil {
-		return v
+	for _, word := range [...]string{"Limit", "Max"} {
+		if v := f.values(word); v != nil {
+			return v
+		}
 	}
 	f.before = strings.TrimSuffix(f.before, "-")
 	return f.values("")
@@ -76,7 +79,8 @@ func (all *readings) readFamily(f family) {
 // their places, counted from 1.
 func (all *readings) readColumns(f family, s State, remaining, limits []string) bool {
 	r, t := column(remaining), column(f.values("Reset"))
-	if len(r) < 2 || len(r) != len(t) {
+	legible := func(s string) bool { _, ok := f.parseWait(s, reset); return ok }
+	if len(r) < 2 || len(r) != len(t) || !slices.ContainsFunc(t, legible) { // one date has a comma too
 		return false
 	}
 	l, p := column(limits), column(f.values("Policy"))

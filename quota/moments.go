@@ -24,8 +24,13 @@ var (
 )
 
 // milliMoment is where a moment is in milliseconds since 1970 and no longer in
-// seconds: as seconds it is in the year 5138, as milliseconds in 1973.
-const milliMoment = 1e11
+// seconds: as seconds it is in the year 5138, as milliseconds in 1973. So it goes on with
+// the finer ones.
+const (
+	milliMoment = 1e11
+	microMoment = 1e14
+	nanoMoment  = 1e17
+)
 
 // A clock measures moments: those that h names, when it is now.
 type clock struct {
@@ -34,15 +39,22 @@ type clock struct {
 }
 
 // longestWait returns the longest of a header's values. A date has a comma, so a line
-// is a list only if it makes no sense as a whole.
+// is a list only if it makes no sense as a whole, and what makes none in a list may be the
+// first half of a date.
 func (c clock) longestWait(lines []string, sc scale) (longest time.Duration, found bool) {
 	for _, line := range lines {
 		d, ok := c.parseWait(line, sc)
 		if !ok && strings.Contains(line, ",") {
+			weekday := ""
 			for part := range splitUnquoted(line, ',') {
-				if e, legible := c.parseWait(part, sc); legible {
+				e, legible := c.parseWait(part, sc)
+				if !legible && isWeekday(weekday) {
+					e, legible = c.parseWait(weekday+","+part, sc)
+				}
+				if legible {
 					d, ok = max(d, e), true
 				}
+				weekday = part
 			}
 		}
 		if ok {
@@ -50,6 +62,11 @@ func (c clock) longestWait(lines []string, sc scale) (longest time.Duration, fou
 		}
 	}
 	return longest, found
+}
+
+func isWeekday(s string) bool {
+	s = strings.TrimSpace(s)
+	return len(s) >= len("Mon") && len(s) <= len("Wednesday") && strings.Contains("MonTueWedThuFriSatSun", s[:3])
 }
 
 // parseWait reads a delay or a moment in any of its forms, and returns how long it is
@@ -60,8 +77,11 @@ func (c clock) parseWait(s string, sc scale) (time.Duration, bool) {
 		return 0, false
 	}
 	if n, ok := parseNumber(s, 1); ok {
-		if n < sc.moment {
+		switch {
+		case n < sc.moment:
 			return parseNumber(s, sc.unit)
+		case n == math.MaxInt64:
+			return n, true // too large for either
 		}
 		return c.until(unixMoment(s, n)), true
 	}
@@ -76,14 +96,19 @@ func (c clock) parseWait(s string, sc scale) (time.Duration, bool) {
 
 // unixMoment is the moment that s, the number n, is.
 func unixMoment(s string, n time.Duration) time.Time {
-	unit, whole := time.Second, time.Unix
-	if n >= milliMoment {
-		unit, whole = time.Millisecond, func(ms, _ int64) time.Time { return time.UnixMilli(ms) }
+	unit := time.Second
+	switch {
+	case n >= nanoMoment:
+		unit = time.Nanosecond
+	case n >= microMoment:
+		unit = time.Microsecond
+	case n >= milliMoment:
+		unit = time.Millisecond
 	}
 	if d, _ := parseNumber(s, unit); d < math.MaxInt64 {
 		return time.Unix(0, int64(d))
 	}
-	return whole(int64(n), 0) // beyond 2262 a fraction does not matter
+	return time.Unix(int64(n/(time.Second/unit)), 0) // beyond 2262 a fraction does not matter
 }
 
 // dateForms are the forms of a date that vendors use beside those of RFC 9110. Where
@@ -94,10 +119,17 @@ var dateForms = [...]string{
 	time.DateTime,
 	"2006-01-02 15:04:05 -0700",
 	"2006-01-02 15:04:05 UTC",
+	"Mon, 02 Jan 2006 15:04:05 UTC",     // Go's time.RFC1123
+	"Mon, 02 Jan 2006 15:04:05 -0700",   // RFC 5322
 	"Mon Jan 02 2006 15:04:05 GMT-0700", // JavaScript's Date.toString, less the zone's name
 }
 
+const shortestDate = len("2006-01-02T15:04Z")
+
 func parseDate(s string) (time.Time, bool) {
+	if len(s) < shortestDate || !strings.Contains(s, ":") {
+		return time.Time{}, false // every form costs time, and a list may be long
+	}
 	if t, err := http.ParseTime(s); err == nil {
 		return t, true
 	}
@@ -123,17 +155,21 @@ const fast = 5 * time.Minute
 // would make every wait vanish, so that one is not believed; one that lags only makes
 // waits longer.
 func (c clock) serverTime() time.Time {
-	if v := c.h["Date"]; len(v) > 0 {
-		if t, err := http.ParseTime(v[0]); err == nil && t.Sub(c.now) <= fast {
-			return t
+	earliest, found := c.now, false
+	for _, v := range c.h["Date"] {
+		if t, err := http.ParseTime(v); err == nil && t.Sub(c.now) <= fast && (!found || t.Before(earliest)) {
+			earliest, found = t, true
 		}
 	}
-	return c.now
+	return earliest
 }
 
 // parseDuration reads "6m0s", "12ms" and the like: numbers with a unit each. It
 // saturates.
 func parseDuration(s string) (total time.Duration, ok bool) {
+	if s == "" {
+		return 0, false
+	}
 	for s != "" {
 		i := 0
 		for i < len(s) && (s[i] == '.' || '0' <= s[i] && s[i] <= '9') {

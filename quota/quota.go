@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ type State struct {
 // one that was not said, and what is too large is the largest there is. A remainder
 // is rounded down, a reset up. Where an answer speaks of the same Name and Unit more
 // than once, the strictest counts: the least Remaining, and of equal ones the longest
-// Reset. The package comment has the dialects.
+// Reset and the least Limit. The package comment has the dialects.
 //
 // Read looks for keys in canonical form, as net/http makes them for HTTP/1 and HTTP/2
 // alike. It keeps nothing and changes nothing; h may be nil.
@@ -96,10 +97,10 @@ var marks = [...]string{
 	"X-Ratelimit-Remaining-Minute",        // gateways
 	"X-Ratelimit-Requests-Remaining",      // RapidAPI, Linear
 	"Anthropic-Ratelimit-Requests-Remaining",
-	"Anthropic-Ratelimit-Tokens-Remaining",
 	shopify,
-	"X-Hubspot-Ratelimit-Daily-Remaining",
-	"X-Ms-Request-Id", // Azure's remainders have many names, but this is in all its answers
+	"X-Hubspot-Ratelimit-Remaining",
+	"X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests", // Dataverse
+	"X-Ms-Request-Id",                             // Azure's remainders have many names, but this is in all its answers
 }
 
 func marked(h http.Header) bool {
@@ -160,8 +161,8 @@ func stricter(a, b State) State {
 		return b
 	}
 	a.Reset = max(a.Reset, b.Reset)
-	if a.Limit == 0 {
-		a.Limit, a.Window = b.Limit, max(a.Window, b.Window)
+	if b.Limit > 0 && (a.Limit == 0 || b.Limit < a.Limit) {
+		a.Limit, a.Window = b.Limit, cmp.Or(b.Window, a.Window)
 	}
 	return a
 }

@@ -40,6 +40,7 @@ func TestRead(t *testing.T) {
 		{"no limit", []string{"X-RateLimit-Remaining", "-1", "X-RateLimit-Limit", "-1"}, nil},
 		{"more than fits", []string{"X-RateLimit-Remaining", strings.Repeat("9", 40), "X-RateLimit-Limit", strings.Repeat("9", 40), "X-RateLimit-Reset", strings.Repeat("9", 40)},
 			[]State{{Remaining: math.MaxInt, Limit: math.MaxInt, Reset: math.MaxInt64}}},
+		{"a Reset-After beyond all", []string{"X-RateLimit-Remaining", "7", "X-RateLimit-Reset-After", strings.Repeat("9", 40)}, []State{{Remaining: 7, Reset: math.MaxInt64}}},
 		{"a reset that has passed", []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "784111777"}, []State{{}}},
 		{"an illegible limit", []string{"X-RateLimit-Remaining", "7", "X-RateLimit-Limit", "many", "X-RateLimit-Reset", "soon"}, []State{{Remaining: 7}}},
 
@@ -65,12 +66,26 @@ func TestRead(t *testing.T) {
 		}, []State{{Remaining: 1, Reset: 8 * s}}},
 		{"columns", []string{"X-RateLimit-Limit", "9, 99", "X-RateLimit-Remaining", "few, 3", "X-RateLimit-Reset", "5, 50"}, []State{{Name: "2", Remaining: 3, Limit: 99, Reset: 50 * s}}},
 		{"columns, one without a limit", []string{"X-RateLimit-Limit", "-1, 99", "X-RateLimit-Remaining", "-1, 3", "X-RateLimit-Reset", "0, 50"}, []State{{Name: "2", Remaining: 3, Limit: 99, Reset: 50 * s}}},
+		{"a list beside one date", []string{"X-RateLimit-Remaining", "7, 5", "X-RateLimit-Reset", "Mon, 15 Jun 2026 12:01:00 GMT"}, []State{{Remaining: 5, Reset: 60 * s}}},
+		{"a period beside what is illegible", []string{"X-RateLimit-Remaining", "7", "X-RateLimit-Limit", `1m, "a`}, []State{{Remaining: 7, Window: 60 * s}}},
 		{"two families, the least remainder with its reset", []string{
 			"X-RateLimit-Remaining", "3", "X-RateLimit-Reset", "5", "RateLimit-Remaining", "7", "RateLimit-Reset", "50",
 		}, []State{{Remaining: 3, Reset: 5 * s}}},
 		{"two families, equal remainders, the longest reset", []string{
 			"X-RateLimit-Remaining", "3", "X-RateLimit-Reset", "5", "RateLimit-Remaining", "3", "RateLimit-Reset", "50", "X-RateLimit-Limit", "9",
 		}, []State{{Remaining: 3, Limit: 9, Reset: 50 * s}}},
+		{"two families, equal remainders, the longest reset and the least limit last", []string{
+			"RateLimit-Remaining", "3", "RateLimit-Reset", "5", "RateLimit-Limit", "9", "X-RateLimit-Remaining", "3", "X-RateLimit-Reset", "50", "X-RateLimit-Limit", "7",
+		}, []State{{Remaining: 3, Limit: 7, Reset: 50 * s}}},
+		{"two families, equal remainders, the least limit first", []string{
+			"RateLimit-Remaining", "3", "RateLimit-Limit", "7;w=60", "X-RateLimit-Remaining", "3", "X-RateLimit-Limit", "9;w=90",
+		}, []State{{Remaining: 3, Limit: 7, Window: 60 * s}}},
+		{"two families, equal remainders, the window of the least limit", []string{
+			"RateLimit-Remaining", "3", "RateLimit-Limit", "9;w=90", "X-RateLimit-Remaining", "3", "X-RateLimit-Limit", "7;w=60",
+		}, []State{{Remaining: 3, Limit: 7, Window: 60 * s}}},
+		{"two families, equal remainders, one limit", []string{
+			"RateLimit-Remaining", "3", "RateLimit-Limit", "9;w=90", "X-RateLimit-Remaining", "3",
+		}, []State{{Remaining: 3, Limit: 9, Window: 90 * s}}},
 		{"the same item twice", []string{"RateLimit", `"a";r=5;t=3, "a";r=2;t=9`}, []State{{Name: "a", Remaining: 2, Reset: 9 * s}}},
 
 		{"the same item twice, the strictest first", []string{"RateLimit", `"a";r=2;t=3, "a";r=5;t=9`}, []State{{Name: "a", Remaining: 2, Reset: 3 * s}}},
@@ -153,6 +168,21 @@ func TestReadOfManyQuotasIsBounded(t *testing.T) {
 	h.Add("RateLimit", "n1;r=0")
 	if got := Read(h, noon); got[1].Remaining != 0 || len(got) != 64 {
 		t.Errorf("%d States, the second %+v", len(got), got[1])
+	}
+}
+
+// TestLongListsAreReadAtOnce: what makes no sense costs no more than what does. It counts
+// allocations, because each form of a date that is tried makes one.
+func TestLongListsAreReadAtOnce(t *testing.T) {
+	const elements = 1000
+	for name, h := range map[string]http.Header{
+		"Retry-After": {"Retry-After": {strings.Repeat("a,", elements)}},
+		"Reset":       {"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {strings.Repeat("soon,", elements)}},
+		"t":           {"Ratelimit": {strings.Repeat("a;r=0;t=soon,", elements)}},
+	} {
+		if n := testing.AllocsPerRun(1, func() { RetryAfter(h, noon) }); n > elements/10 {
+			t.Errorf("%s: %v allocations for %d elements", name, n, elements)
+		}
 	}
 }
 

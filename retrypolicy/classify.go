@@ -144,12 +144,14 @@ func shouldRetry(resp *http.Response) (retry, said bool) {
 		return false, false
 	}
 	for _, name := range [...]string{"X-Should-Retry", "Stripe-Should-Retry"} {
-		for _, v := range resp.Header[name] {
-			switch {
-			case strings.EqualFold(v, "false"):
-				return false, true
-			case strings.EqualFold(v, "true"):
-				retry, said = true, true
+		for _, line := range resp.Header[name] {
+			for v := range strings.SplitSeq(line, ",") {
+				switch v = strings.TrimSpace(v); {
+				case strings.EqualFold(v, "false"):
+					return false, true
+				case strings.EqualFold(v, "true"):
+					retry, said = true, true
+				}
 			}
 		}
 	}

@@ -86,6 +86,7 @@ func TestShouldRetryGoesBeforeTheStatus(t *testing.T) {
 		{"X-Should-Retry", "false", "Stripe-Should-Retry", "true"},
 		{"X-Should-Retry", "true", "X-Should-Retry", "false"},
 		{"X-Should-Retry", "false", "X-Should-Retry", "true"},
+		{"X-Should-Retry", "true, false"},
 	} {
 		if got := DefaultClassifier(Attempt{Response: response(503, header...)}); got != Accept {
 			t.Errorf("%v: %v, want that false counts", header, got)

@@ -59,7 +59,7 @@ const (
 	ReasonDeadline            Reason = "deadline"              // the caller's deadline passed, or the delay would outlive it
 	ReasonNotRetryable        Reason = "not_retryable"         // an error that another attempt would not change
 	ReasonMaxAttempts         Reason = "max_attempts"          // Config.MaxAttempts were made, or WithoutRetry
-	ReasonMethodNotIdempotent Reason = "method_not_idempotent" // the request may have been processed
+	ReasonMethodNotIdempotent Reason = "method_not_idempotent" // it may have been processed, and its method or a precondition forbids a second time
 	ReasonBodyNotReplayable   Reason = "body_not_replayable"   // the request body cannot be sent again
 	ReasonRetryAfterTooLong   Reason = "retry_after_too_long"  // the server asks for more than Config.MaxRetryAfter, or the pacer that took its delay over does
 	ReasonMaxElapsed          Reason = "max_elapsed"           // the next attempt would start after Config.MaxElapsed
