@@ -153,13 +153,13 @@ type shelf struct{ *pacer.Pacer }
 // The pacer said that the slot comes in time. That others try first whether the server works
 // again is no reason to give up.
 func TestAWaitThatWasToBeInTimeIsNotCut(t *testing.T) {
-	patient := func() pacedhttp.Waiter { return pacer.Must(pacer.Config{MaxInFlight: 5, MaxPause: 2 * time.Minute}) }
+	patient := func() pacedhttp.Waiter { return pacer.Must(pacer.Config{MaxInFlight: 5}) }
 	for name, tc := range map[string]struct {
 		waiter func() pacedhttp.Waiter
 		flying int // of 20 calls
 	}{
 		"windows": {func() pacedhttp.Waiter {
-			return pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 100, Period: time.Second}}, MaxPause: 2 * time.Minute})
+			return pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 100, Period: time.Second}}})
 		}, 20},
 		"flights":                   {patient, 5},
 		"a Waiter that gives slots": {func() pacedhttp.Waiter { return &shelf{patient().(*pacer.Pacer)} }, 5},

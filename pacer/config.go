@@ -41,8 +41,9 @@ type Config struct {
 
 	// MaxPause is for how long a caller may be held by a pause or an outage. One whom a
 	// pause, whoever asked for it, would hold longer gets [ErrPaused], at once; pauses
-	// between which nothing worked are one. When an outage has lasted so long, all but its
-	// probes get [ErrDown]. 0 means a minute.
+	// between which nothing worked are one. Probing after a pause may take 10 s more before it
+	// refuses anybody. When an outage has lasted so long, all but its probes get [ErrDown]. 0
+	// means a minute.
 	MaxPause time.Duration
 
 	// Outage says what happens when calls fail and fail, as [Slot.Report] tells. Nil means

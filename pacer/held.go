@@ -130,7 +130,11 @@ func (p *Pacer) expiry(w *waiter) time.Duration {
 	case p.states.state == StateFlowing:
 		return forever
 	case p.states.state != StateDown:
-		return add(max(w.joined, p.states.since), p.maxPause)
+		expiry := add(max(w.joined, p.states.since), p.maxPause)
+		if p.states.state == StateProbing { // else a pause of MaxPause would refuse all but the probe
+			expiry = max(expiry, add(p.states.until, min(p.maxPause, outagePatience)))
+		}
+		return expiry
 	case p.refuses:
 		return longAgo
 	default:

@@ -315,6 +315,30 @@ func TestProbingThatBringsNothingRefusesAfterMaxPause(t *testing.T) {
 	})
 }
 
+// Retry-After: 60 and the default of a minute are both common.
+func TestAPauseOfMaxPauseRefusesNobodyOnceItHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 100, Period: time.Second}}})
+		slotOf(t, p, t.Context()).Report(pacer.Outcome{Throttled: true, Delay: time.Minute})
+		began := time.Now()
+		for range 3 {
+			go func() {
+				slot, err := p.Acquire(t.Context())
+				if err != nil {
+					t.Errorf("refused after %v: %v", time.Since(began), err)
+				}
+				time.Sleep(20 * time.Millisecond)
+				slot.Report(pacer.Outcome{})
+			}()
+		}
+		time.Sleep(time.Minute + 40*time.Millisecond)
+		synctest.Wait()
+		if got := p.Stats(); got.Granted != 4 || got.Rejected != 0 {
+			t.Errorf("%+v, want all started within two round trips of the end", got)
+		}
+	})
+}
+
 func TestAQuotaUsedUpIsRefusedByMaxPauseAndEndsWithoutAProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := pacerOf(t, pacer.Limit{Calls: 10, Period: time.Second}, tokenLimit(100))

@@ -140,7 +140,7 @@ func (w *world) started(s *worldStart) {
 	if s.at < w.paused {
 		w.faultf("started in a pause until %v", w.paused)
 	}
-	if dark := s.at - max(s.joined, w.goodBefore(s.at)); w.state != pacer.StateFlowing && dark > w.cfg.MaxPause+w.cfg.Limits[0].Period {
+	if dark := s.at - max(s.joined, w.goodBefore(s.at)); w.state != pacer.StateFlowing && dark > w.cfg.MaxPause+10*time.Second+w.cfg.Limits[0].Period {
 		w.faultf("held in the dark for %v", dark)
 	}
 	if was == pacer.StateDown && w.state == pacer.StateDown {
