@@ -41,7 +41,7 @@ type modelQuota struct {
 	longest          time.Duration
 	told             time.Duration
 	from             int // what began between this start and number may have been overtaken
-	odd              int // of that, what the start itself was settled to less
+	oldest           int // so may what began after this one, if it is not answered yet
 	doubted          int // of what remained
 }
 
@@ -101,7 +101,7 @@ func (m *slotModel) reduceItems(s *modelSlot, unit string, less int) (some bool,
 		}
 		for _, q := range m.quotas {
 			some = some || m.knows(q) && q.unit == unit && !s.elsewhere[q] && m.now < q.ends &&
-				(i.number > q.number || i.number > q.from && i.number != q.number && !s.answered)
+				(i.number > q.number || i.number > q.oldest && i.number != q.number && !s.answered)
 		}
 	}
 	return some, undo
@@ -158,7 +158,7 @@ func (m *slotModel) doubtful(q *modelQuota, from, number int) int {
 // left returns what may start before the reset, and from then on.
 func (m *slotModel) left(q *modelQuota) (before, after int) {
 	spent, flying := m.since(q, q.number)
-	doubtful := m.doubtful(q, q.from, q.number) + q.odd
+	doubtful := m.doubtful(q, q.from, q.number) + m.doubtful(q, q.oldest, q.from)
 	before = max(q.remaining-spent-q.doubted, q.lowest-flying-doubtful)
 	return before, max(before, q.limit-flying-doubtful)
 }
@@ -226,16 +226,13 @@ func (m *slotModel) hear(q *modelQuota, s *modelSlot, state quota.State, spent i
 	next := *q
 	next.reset = m.now + state.Reset
 	next.lowest, next.latest = state.Remaining, m.now+state.Reset
-	next.number, next.from, next.told, next.odd, next.doubted = s.number, s.number, m.now, 0, 0
+	next.number, next.from, next.oldest, next.told, next.doubted = s.number, s.number, s.number, m.now, 0
 	if m.knows(q) && m.now < q.ends {
-		next.from = q.number
+		next.from, next.oldest = q.number, q.oldest
 		if s.at < q.told {
 			next.from = q.from
-		}
-		for _, i := range s.items {
-			if i.unit == q.unit && i.number == s.number && next.from < s.number {
-				next.odd = i.raw - i.cost
-			}
+		} else if m.doubtful(q, q.oldest, q.from) == 0 {
+			next.oldest = q.from
 		}
 		left, after := m.left(q)
 		if m.now >= q.reset {
