@@ -509,6 +509,7 @@ func TestASettleThatComesTooLateTakesNothingOffAQuotaAndACancelDoes(t *testing.T
 		})
 	}
 }
+
 // It is still to be used up when the request after the one that overtook it is answered.
 func TestARequestThatIsOvertakenTwiceIsStillCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
