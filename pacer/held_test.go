@@ -75,6 +75,8 @@ func (a *admissions) report(o pacer.Outcome, n int) {
 func (a *admissions) want(t *testing.T, names string) {
 	t.Helper()
 	synctest.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	got := ""
 	for _, name := range a.names {
 		got += name
