@@ -131,23 +131,17 @@ func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
 		maxWaiting: cfg.MaxWaiting,
 		maxWait:    cfg.MaxWait,
 		maxPause:   cmp.Or(cfg.MaxPause, defaultMaxPause),
+		margin:     cfg.Margin,
 		refuses:    cfg.Outage != nil && cfg.Outage.Refuse,
 		states:     newStates(cfg),
 		came:       longAgo,
 		expires:    forever,
-		tolerance:  time.Millisecond,
 		flights:    flights{max: cfg.MaxInFlight},
 	}
-	p.schedule, p.units = newSchedule(cfg.Limits, cfg.Margin)
-	p.keys, p.uncosted = costKeys(p.units), make([]uint64, len(p.units))
-	p.ahead, p.behind = make([]int, len(p.units)), make([]int, len(p.units))
-	p.none = make([]int, len(p.units))
-	p.totals = make([]uint64, len(p.units))
-	for _, w := range p.schedule.limits {
-		if w.grid != nil {
-			p.tolerance = w.grid.interval
-		}
-	}
+	var units []string
+	p.schedule, units = newSchedule(cfg.Limits, cfg.Margin)
+	p.tolerance = p.schedule.tolerance()
+	p.count(units)
 	if remote != nil {
 		p.remote = remote(p.wake)
 	}

@@ -141,7 +141,7 @@ func (p *Pacer) learn(now time.Duration, said []quota.State, of start, s *Slot) 
 
 func (p *Pacer) learnOne(now time.Duration, said quota.State, of start, s *Slot) (later bool) {
 	u := slices.Index(p.units, said.Unit)
-	if said.Reset <= 0 && (p.remote != nil || !p.schedule.hasBucket(u)) || u > 0 && s == nil {
+	if said.Reset <= 0 && (p.remote != nil || !p.schedule.hasBucket(u)) || u > 0 && (s == nil || u >= len(s.costs)) {
 		return false
 	}
 	l := p.learned

@@ -100,8 +100,7 @@ func (p *Pacer) Stats() Stats {
 			stats.State, stats.Cause = StatePaused, p.learned.cause(now)
 		}
 	}
-	one := new(Slot)
-	one.estimate(context.Background(), p.keys)
+	one := p.estimate(context.Background(), new(Slot))
 	head := one
 	if p.queue.head != nil {
 		head = p.queue.head.slot
@@ -119,7 +118,7 @@ func (p *Pacer) limitStats(now time.Duration, when func(time.Duration) time.Time
 	windows, rules := p.schedule.limits, p.schedule.rules
 	for i, l := range p.limits {
 		all[i].Limit = l
-		if l.Cost == 0 && l.Bucket == 0 {
+		if l.isWindow() {
 			w := &windows[0]
 			windows = windows[1:]
 			all[i].Used = p.schedule.used(w, now)
