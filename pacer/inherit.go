@@ -118,9 +118,14 @@ func (ws *windows) oldest(now time.Duration) int {
 func (ws *windows) inherit(other *windows, remembered []spent, grids []*grid, now time.Duration) {
 	first := other.oldest(now)
 	ws.forgot = other.forgot || first > 0
+	matters := func(at time.Duration) bool { return add(at, max(ws.period, ws.reach)) > now }
 	for _, c := range remembered {
 		if first < other.starts.len && c.at >= other.starts.at(first) {
 			break
+		}
+		if !matters(c.at) {
+			ws.forgot = true
+			continue
 		}
 		for range ws.counted(c.at, number(c.cost)) {
 			ws.record(c.at, grids, func(*grid) time.Duration { return c.at })
@@ -131,6 +136,10 @@ func (ws *windows) inherit(other *windows, remembered []spent, grids []*grid, no
 	}
 	for i := first; i < other.starts.len; i++ {
 		at := other.starts.at(i)
+		if !matters(at) {
+			ws.forgot = true
+			continue
+		}
 		sent := at
 		for _, w := range other.limits {
 			if w.grid != nil && w.grid.taken.at(i) == notOnGrid {

@@ -47,7 +47,7 @@ type modelQuota struct {
 
 // holds reports whether Admit grants slots.
 func (m *slotModel) holds() bool {
-	return m.cfg.MaxInFlight > 0 || slices.ContainsFunc(m.rules, func(r *modelRule) bool { return r.Unit != "" })
+	return m.cfg.MaxInFlight > 0 || len(m.units) > 1
 }
 
 // ruled reports whether a limit counts in a unit, counts whether a quota does too.
@@ -56,12 +56,12 @@ func (m *slotModel) ruled(unit string) bool {
 }
 
 func (m *slotModel) counts(unit string) bool {
-	return m.ruled(unit) || unit == "" && slices.ContainsFunc(m.quotas, func(q *modelQuota) bool { return q.unit == "" })
+	return m.ruled(unit) || slices.ContainsFunc(m.quotas, func(q *modelQuota) bool { return q.unit == unit && m.knows(q) })
 }
 
 func (m *slotModel) beginItems(s *modelSlot, costs map[string]int) {
 	s.number = len(m.begun)
-	for _, unit := range []string{"", "tokens", "points"} {
+	for _, unit := range m.units {
 		m.item(s, s.number, unit, costIn(costs, unit))
 	}
 }
@@ -132,7 +132,7 @@ func (m *slotModel) answer(s *modelSlot, said []quota.State) {
 }
 
 // knows reports whether anybody knows what starts cost in the unit of a quota.
-func (m *slotModel) knows(q *modelQuota) bool { return q.unit == "" || m.ruled(q.unit) }
+func (m *slotModel) knows(q *modelQuota) bool { return slices.Contains(m.units, q.unit) }
 
 // since adds up what a quota counts of what began after a start: all, and what is in flight.
 func (m *slotModel) since(q *modelQuota, number int) (spent, flying int) {
@@ -199,6 +199,9 @@ func (m *slotModel) heldUntil() (until time.Duration) {
 func (m *slotModel) learn(s *modelSlot, said []quota.State) {
 	m.early = -1 << 32
 	for _, state := range said {
+		if _, counted := s.costs[state.Unit]; !counted && slices.Contains(m.units, state.Unit) {
+			continue
+		}
 		q := m.quota(state)
 		if q == nil {
 			continue
@@ -296,7 +299,8 @@ func (m *slotModel) quota(state quota.State) *modelQuota {
 func (r *modelRule) lower(now, at time.Duration, left, spent int) {
 	drawn := int64(r.Bucket+spent-left)*int64(r.Period) - int64(now-at)*int64(max(r.Calls, r.Cost))
 	if more := drawn - r.drawn(now); more > 0 {
-		r.charges = append(r.charges, &modelCharge{at: now, cost: int((more + int64(r.Period) - 1) / int64(r.Period))})
+		cost := int((more + int64(r.Period) - 1) / int64(r.Period))
+		r.charges = append(r.charges, &modelCharge{at: now, cost: cost, kept: cost, fresh: r.drawn(now) == 0})
 	}
 }
 

@@ -120,6 +120,12 @@ func (l *learned) count(units []string) {
 	}
 }
 
+// countsCosts reports whether a quota counts in more than starts: also where no limit does any
+// more.
+func (l *learned) countsCosts() bool {
+	return l != nil && slices.ContainsFunc(l.quotas, func(q heard) bool { return q.counted > 0 })
+}
+
 // countWaiting notes what those who wait cost in units that were added.
 func (p *Pacer) countWaiting() {
 	all := func(*waiter) bool { return false }
