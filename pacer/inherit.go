@@ -114,7 +114,7 @@ func (ws *windows) oldest(now time.Duration) int {
 }
 
 // inherit records what is on the record of other windows, and before that what buckets alone
-// remember. Of the grids of ws those given go on; the others begin with what was sent last.
+// remember. Of the grids of ws those given go on; the others begin after what was sent last.
 func (ws *windows) inherit(other *windows, remembered []spent, grids []*grid, now time.Duration) {
 	first := other.oldest(now)
 	ws.forgot = other.forgot || first > 0
@@ -155,9 +155,7 @@ func (ws *windows) inherit(other *windows, remembered []spent, grids []*grid, no
 	}
 	for i := range ws.limits {
 		if g := ws.limits[i].grid; g != nil {
-			if g.follow(); grids[i] != nil {
-				g.next = grids[i].next
-			}
+			g.follow()
 		}
 	}
 }

@@ -34,11 +34,20 @@ func (x u128) minus(y u128) u128 {
 	return u128{hi, lo}
 }
 
+func (x u128) less(y u128) bool { return x.hi < y.hi || x.hi == y.hi && x.lo < y.lo }
+
 func (x u128) least(y u128) u128 {
-	if x.hi < y.hi || x.hi == y.hi && x.lo < y.lo {
-		return x
+	if y.less(x) {
+		return y
 	}
-	return y
+	return x
+}
+
+func (x u128) most(y u128) u128 {
+	if x.less(y) {
+		return y
+	}
+	return x
 }
 
 func (x u128) isZero() bool { return x == u128{} }
