@@ -679,6 +679,7 @@ func (m *slotModel) resume() {
 	for _, q := range m.quotas {
 		if q.remaining == 0 {
 			q.reset, q.ends = 0, 0
+			q.from, q.oldest = q.number, q.number
 		}
 	}
 }
