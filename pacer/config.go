@@ -47,7 +47,8 @@ type Config struct {
 	MaxPause time.Duration
 
 	// Outage says what happens when calls fail and fail, as [Slot.Report] tells. Nil means
-	// that failures hold nobody back.
+	// that failures hold nobody back, &Outage{} that they do, by the defaults. Each pacer
+	// finds out for itself.
 	Outage *Outage
 
 	// Margin is added to every Period. It makes up for what requests are delayed

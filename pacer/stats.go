@@ -31,11 +31,13 @@ type Stats struct {
 
 	// Next is when the next start may happen: the moment of the call to Stats,
 	// or later if a limit or a pause says so. It is for whoever waits longest, and for
-	// a start that costs 1 if nobody does. When a flight ends is not known to it.
+	// a start that costs 1 if nobody does. When a flight ends, or a probe is answered, is not
+	// known to it.
 	Next time.Time
 
 	// Predicted is when a caller would start who came now and whose call costs 1. Where
-	// costs or flights decide it may be later.
+	// costs or flights decide it may be later, and while State is not StateFlowing it is
+	// but a moment before which nobody starts.
 	Predicted time.Time
 
 	// Late is how many starts came more than a millisecond, or an even limit's
@@ -105,7 +107,7 @@ func (p *Pacer) Stats() Stats {
 	if p.queue.head != nil {
 		head = p.queue.head.slot
 	}
-	stats.Next = when(max(p.states.due(true), p.due(head)))
+	stats.Next = when(max(p.states.bound(), p.due(head)))
 	stats.Predicted = when(p.predict(&waiter{slot: one, heard: true, arrived: now}, now))
 	stats.Limits = p.limitStats(now, when)
 	stats.Quotas = p.learned.stats(now, when)
