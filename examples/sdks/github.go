@@ -40,6 +40,7 @@ var githubRetries = retrypolicy.Must(retrypolicy.Config{
 		}
 		return time.Minute, true
 	},
+	MaxRetryAfter: 61 * time.Minute, // the primary limit's reset is up to an hour away
 })
 
 func secondaryLimit(resp *http.Response) bool {

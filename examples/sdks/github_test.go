@@ -109,4 +109,3 @@ func ExampleGitHub() {
 	// Output:
 	// 1 <nil> 1 slot
 }
-

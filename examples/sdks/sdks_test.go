@@ -31,6 +31,10 @@ type program func(ctx context.Context, call int) error
 
 var contests = []contest{
 	githubContest,
+	openaiContest,
+	anthropicContest,
+	s3Contest,
+	dynamoContest,
 }
 
 // A result is what a contest came to.

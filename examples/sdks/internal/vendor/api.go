@@ -4,7 +4,7 @@ package vendor
 
 import (
 	"bytes"
-	"hash/fnv"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"sync"
@@ -86,13 +86,16 @@ func (a *API) Charge(unit string, cost int) {
 	}
 }
 
+var seed = maphash.MakeSeed() // of all, so that a request is known again
+
 // ServeHTTP implements [http.Handler].
 func (a *API) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r := &Request{Request: req}
-	id := fnv.New64a()
-	io.WriteString(id, req.Method+req.URL.String())
+	var id maphash.Hash
+	id.SetSeed(seed)
+	id.WriteString(req.Method + req.URL.String())
 	var begin bytes.Buffer
-	n, err := io.Copy(io.MultiWriter(id, &firstMegabyte{&begin}), req.Body)
+	n, err := io.Copy(io.MultiWriter(&id, &firstMegabyte{&begin}), req.Body)
 	if err != nil {
 		return // given up
 	}
