@@ -186,14 +186,14 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case slot != nil:
 		slot.heard(req, resp, err, a)
 	case w != nil:
-		tell(w, held.start, req, resp, err, a)
+		tell(w, &held.start, req, resp, err, a)
 	}
 	held.resp, held.slot = nil, nil
 	return resp, err
 }
 
 // tell hands on what became of a request to a Waiter that gave no slot, if it listens.
-func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Response, err error, a *attempt) {
+func tell(w Waiter, start *pacer.Admission, req *http.Request, resp *http.Response, err error, a *attempt) {
 	switch p := w.(type) {
 	case *pacer.Pacer:
 		if resp != nil && isFree(resp) {

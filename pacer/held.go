@@ -74,6 +74,7 @@ func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
 	was := p.states
 	event()
 	is := &p.states
+	p.calm.Store(is.idle())
 	if is.row == 0 {
 		p.failures.clear()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
@@ -23,6 +24,10 @@ type Pacer struct {
 	maxPause   time.Duration
 	refuses    bool          // while down, from the first moment
 	tolerance  time.Duration // how late after its slot a start is not late
+
+	// calm says that states are idle. It is written under mu, and read without it by those who
+	// have nothing to say but that a start worked.
+	calm atomic.Bool
 
 	mu       sync.Mutex
 	schedule schedule
