@@ -44,11 +44,11 @@ type states struct {
 	row       int           // failures since the last success
 	failed    time.Duration // when the first of them was reported
 
-	outage  bool // probing follows an outage
-	probed  bool // probing has begun to start
-	worked  int  // starts while probing
-	unknown int  // starts while probing that were silent for too long
-	flying  int  // probes of which nothing was heard
+	outage  bool          // probing follows an outage
+	probed  time.Duration // when probing began to start; longAgo before
+	worked  int           // starts while probing
+	unknown int           // starts while probing that were silent for too long
+	flying  int           // probes of which nothing was heard
 	probes  ring[probe]
 	next    time.Duration // no probe of an outage before; while probing, no start by Wait
 }
@@ -167,10 +167,12 @@ func (s *states) started(now time.Duration, number int64, heard bool) {
 	case heard && s.state == StateProbing:
 		s.probes.pushBack(probe{number: number, at: now})
 		s.flying++
-		s.probed = true
+		if s.probed == longAgo {
+			s.probed = now
+		}
 	case s.state == StateProbing:
 		s.next = add(now, s.spacing)
-		if !s.probed && (!s.told || now >= add(s.until, s.period)) {
+		if s.probed == longAgo && (!s.told || now >= add(s.until, s.period)) {
 			s.flow() // nobody will ever tell how it went
 		}
 	}
@@ -318,7 +320,7 @@ func (s *states) enter(state State) {
 	s.state = state
 	s.era++
 	s.row, s.worked, s.unknown, s.flying = 0, 0, 0, 0
-	s.told, s.outage, s.probed = false, false, false
+	s.told, s.outage, s.probed = false, false, longAgo
 	s.probes.clear()
 	s.next = longAgo
 }
