@@ -197,7 +197,7 @@ func tell(w Waiter, start *pacer.Admission, req *http.Request, resp *http.Respon
 	switch p := w.(type) {
 	case *pacer.Pacer:
 		if resp != nil && isFree(resp) {
-			start.Cancel() // there is no slot that could be settled
+			start.Free() // there is no slot that could be settled
 		}
 		if o, known := report(req, resp, err, judge(req, resp, err, a), a); known {
 			o.Quotas = quotasOf(resp)
