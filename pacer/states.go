@@ -93,8 +93,8 @@ func (s *states) due(heard bool) time.Duration {
 		}
 	case StateDown:
 		switch {
-		case !heard:
-			return forever
+		case !heard: // where nobody probes it is no probe, but the only way on
+			return add(s.due(true), outagePatience)
 		case s.flying > 0:
 			return max(s.next, add(s.probes.at(0).at, outagePatience))
 		default:
@@ -161,7 +161,10 @@ func (s *states) advance(now time.Duration) {
 // started notes a start, which due allowed.
 func (s *states) started(now time.Duration, number int64, heard bool) {
 	switch {
-	case heard && s.state == StateDown:
+	case !heard && s.state == StateDown:
+		s.recover(now)
+		s.next = add(now, s.spacing)
+	case s.state == StateDown:
 		s.next = add(now, s.interval(now))
 		fallthrough
 	case heard && s.state == StateProbing:
@@ -202,9 +205,14 @@ func (s *states) didWork(now time.Duration, era uint32, number int64) {
 			s.enough()
 		}
 	case StateDown:
-		s.enter(StateProbing)
-		s.since, s.until, s.told, s.outage = now, now, true, true
+		s.recover(now)
 	}
+}
+
+// recover begins to probe at the end of an outage.
+func (s *states) recover(now time.Duration) {
+	s.enter(StateProbing)
+	s.since, s.until, s.told, s.outage = now, now, true, true
 }
 
 // broke notes that a start has failed. anew says whether it is of a call of which no failure
