@@ -240,7 +240,7 @@ func (t *paceTransport) sameAs(other *paceTransport) bool {
 // attempt that timed out has failed with that, whatever the base calls it.
 func judge(req *http.Request, resp *http.Response, err error, a *attempt) retrypolicy.Verdict {
 	if a == nil || a.asked == nil { // or an earlier call's, which is over
-		return retrypolicy.DefaultClassifier(retrypolicy.Attempt{Number: 1, Request: req, Response: resp, Err: err})
+		return retrypolicy.Default().Classify(retrypolicy.Attempt{Number: 1, Request: req, Response: resp, Err: err})
 	}
 	if timeout, ok := a.ownCause().(*attemptTimeoutError); ok && err != nil {
 		err = timeout
