@@ -54,7 +54,8 @@ type Hooks struct {
 	// the policy does not accept.
 	GaveUp func(context.Context, CallInfo)
 
-	// CallDone is called by a Retry layer when a call ends, however it does, after GaveUp.
+	// CallDone is called by a Retry layer when a call ends, however it does but by a panic, after
+	// GaveUp.
 	CallDone func(context.Context, CallInfo)
 
 	// FallbackUsed is called when a fallback has answered, or failed to.

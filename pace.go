@@ -190,18 +190,18 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case slot != nil:
 		slot.heard(req, resp, err, a)
 	case w != nil:
-		tell(w, held.start, req, resp, err, a)
+		tell(w, &held.start, req, resp, err, a)
 	}
 	held.resp, held.slot = nil, nil
 	return resp, err
 }
 
 // tell hands on what became of a request to a Waiter that gave no slot, if it listens.
-func tell(w Waiter, start pacer.Admission, req *http.Request, resp *http.Response, err error, a *attempt) {
+func tell(w Waiter, start *pacer.Admission, req *http.Request, resp *http.Response, err error, a *attempt) {
 	switch p := w.(type) {
 	case *pacer.Pacer:
 		if resp != nil && isFree(resp) {
-			start.Cancel() // there is no slot that could be settled
+			start.Free() // there is no slot that could be settled
 		}
 		if o, known := report(req, resp, err, judge(req, resp, err, a), a); known {
 			o.Quotas = quotasOf(resp)
@@ -244,7 +244,7 @@ func (t *paceTransport) sameAs(other *paceTransport) bool {
 // attempt that timed out has failed with that, whatever the base calls it.
 func judge(req *http.Request, resp *http.Response, err error, a *attempt) retrypolicy.Verdict {
 	if a == nil || a.asked == nil { // or an earlier call's, which is over
-		return retrypolicy.DefaultClassifier(retrypolicy.Attempt{Number: 1, Request: req, Response: resp, Err: err})
+		return retrypolicy.Default().Classify(retrypolicy.Attempt{Number: 1, Request: req, Response: resp, Err: err})
 	}
 	if timeout, ok := a.ownCause().(*attemptTimeoutError); ok && err != nil {
 		err = timeout

@@ -232,3 +232,24 @@ func TestWaitersOwnTimeoutIsNotTheCallersDeadline(t *testing.T) {
 		t.Errorf("gave up for %q", why)
 	}
 }
+
+// Nothing was sent: the service has not failed.
+func TestWhatALayerBelowRefusesIsNoFailureOfTheService(t *testing.T) {
+	for name, refuses := range map[string]pacedhttp.Middleware{
+		"Prepare": pacedhttp.Prepare(func(*http.Request, pacedhttp.AttemptInfo) error { return errors.New("no token") }),
+		"Pace":    pacedhttp.Pace(grants(0)),
+	} {
+		for chain, layers := range map[string][]pacedhttp.Middleware{"under Retry": {pacedhttp.Retry(nil)}, "without Retry": nil} {
+			t.Run(name+"/"+chain, func(t *testing.T) {
+				p := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 100, Period: time.Second}}, Outage: &pacer.Outage{After: 1}})
+				rt := pacedhttp.New(newScript(step{}), append(layers, pacedhttp.Pace(p), refuses)...)
+				if _, err := rt.RoundTrip(newRequest(t, "GET", nil)); err == nil {
+					t.Fatal("nothing was refused")
+				}
+				if got := p.Stats().State; got != pacer.StateFlowing {
+					t.Errorf("%v, want it flowing", got)
+				}
+			})
+		}
+	}
+}

@@ -77,3 +77,29 @@ func TestCancelOfAnAdmissionDoesNotAllocate(t *testing.T) {
 		t.Errorf("Admit and Cancel allocate %v times, want 0", got)
 	}
 }
+
+// What is free goes back, and has worked nevertheless: it ends probing like any other.
+func TestWhatTheServerDoesNotCountHasWorkedAllTheSame(t *testing.T) {
+	for _, cfg := range []pacer.Config{
+		{Limits: []pacer.Limit{{Calls: 2, Period: time.Hour}}},
+		{Limits: []pacer.Limit{{Calls: 2, Period: time.Hour}}, MaxInFlight: 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := pacerWith(t, cfg)
+			p.PauseUntil(time.Now().Add(time.Second))
+			for range 2 {
+				admitted, err := p.Admit(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				admitted.Free()
+				admitted.Report(pacer.Outcome{})
+				admitted.Slot().Done()
+			}
+			if got := p.Stats(); got.State != pacer.StateFlowing || got.Granted != 2 || got.Limits[0].Used != 0 {
+				t.Errorf("Stats: %+v, want it flowing, 2 granted and none used", got)
+			}
+		})
+	}
+	pacer.Admission{}.Free()
+}

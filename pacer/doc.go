@@ -87,8 +87,9 @@
 //
 // In each of them only reports of starts made since the pause or outage count; an older one's
 // delay lengthens a pause. While probing, a start that is silent for a second counts as one that
-// worked; after an outage it counts no more after ten seconds. A quota that is used up shows as
-// paused, and ends without a probe.
+// worked; after an outage it counts no more after ten seconds. Where ten seconds have gone by since
+// a probe of an outage was due, a caller of Wait or Allow starts in its place, and that is the end of
+// being down. A quota that is used up shows as paused, and ends without a probe.
 //
 // Precision: on Linux starts are within some microseconds of their slot where
 // the runtime's timer alone would be up to a millisecond late. The head spins at
@@ -109,6 +110,7 @@
 //     error check.
 //   - Where an API has several quotas, and one is used up, all callers of its pacer wait: nobody
 //     knows before which one a request is for. Give what is used up often a pacer of its own.
+//   - With Outage report also what worked: no outage ends by the silence of its probes.
 //   - A cost or an arrival on a program's context is that of every call. Put it on the
 //     context of one call.
 //   - Limits that contradict themselves are errors of New: Calls and Cost, Cost without Unit,

@@ -46,8 +46,8 @@ func (p *Pacer) askHeld(s *Slot, heard bool, now time.Duration) gate.Answer {
 	case p.remote == nil || !answer.Again: // else nobody knows yet what holds it
 		p.states.limited()
 	}
-	if p.states.state == StateFlowing {
-		p.expires = longAgo // by place those who wait can be told now whether they start in time
+	if p.states.state == StateFlowing || p.states.probed == now {
+		p.expires = longAgo // by place those who wait can be told now whether they start in time, or a probe holds them
 	}
 	return answer
 }
@@ -74,6 +74,7 @@ func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
 	was := p.states
 	event()
 	is := &p.states
+	p.calm.Store(is.idle())
 	if is.row == 0 {
 		p.failures.clear()
 	}
@@ -116,7 +117,7 @@ func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
 	case p.states.state == StatePaused && p.states.until > expiry:
 		return p.refuse(ErrPaused, p.states.until-now)
 	case p.states.state == StateProbing && now >= expiry:
-		return p.refuse(ErrPaused, max(p.states.due(w.heard)-now, time.Millisecond))
+		return p.refuse(ErrPaused, max(p.states.due(w.heard), p.due(w.slot), add(now, time.Millisecond))-now)
 	}
 	if reset := p.learned.usedUp(w.slot.cost(), now); reset > now && reset > add(max(w.joined, p.learned.since), p.maxPause) {
 		return p.refuse(ErrPaused, reset-now)
@@ -127,12 +128,12 @@ func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
 // expiry returns until when a state may hold w.
 func (p *Pacer) expiry(w *waiter) time.Duration {
 	switch {
-	case p.states.state == StateFlowing:
-		return forever
+	case p.states.state == StateFlowing, p.states.state == StateProbing && w.heard && p.states.probed == longAgo:
+		return forever // a limit may hold the first probe, for however long
 	case p.states.state != StateDown:
 		expiry := add(max(w.joined, p.states.since), p.maxPause)
 		if p.states.state == StateProbing { // else a pause of MaxPause would refuse all but the probe
-			expiry = max(expiry, add(p.states.until, min(p.maxPause, outagePatience)))
+			expiry = max(expiry, add(max(p.states.until, p.states.probed), min(p.maxPause, outagePatience)))
 		}
 		return expiry
 	case p.refuses:

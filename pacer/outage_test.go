@@ -152,3 +152,31 @@ func TestThrottlingWithoutADelayIsSurvived(t *testing.T) {
 		}
 	}
 }
+
+// Else it would never end where nobody is left of whose start a report comes.
+func TestWhereNobodyProbesWaitIsTheWayOutOfAnOutage(t *testing.T) {
+	for _, refuse := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p := pacerWith(t, pacer.Config{
+				Limits: []pacer.Limit{{Calls: 10, Period: time.Second}}, Outage: &pacer.Outage{After: 1, Refuse: refuse}})
+			down(t, p)
+			time.Sleep(100*time.Millisecond + 10*time.Second - 1)
+			if p.Allow() || p.Stats().State != pacer.StateDown {
+				t.Error("a probe was due for less than 10 s")
+			}
+			time.Sleep(1)
+			begin := time.Now()
+			for i, want := range []time.Duration{0, 100, 200, 300} {
+				if err := p.Wait(t.Context()); err != nil || time.Since(begin) != want*time.Millisecond {
+					t.Errorf("Wait %d after %v: %v, want it after %v ms", i, time.Since(begin), err, int(want))
+				}
+			}
+			wantState(t, p, pacer.StateProbing, "1 failures in a row")
+			time.Sleep(time.Second)
+			if err := p.Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+			wantState(t, p, pacer.StateFlowing, "")
+		})
+	}
+}

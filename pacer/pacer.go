@@ -23,6 +23,10 @@ type Pacer struct {
 	refuses    bool // while down, from the first moment
 	margin     time.Duration
 
+	// calm says that states are idle. It is written under mu, and read without it by those who
+	// have nothing to say but that a start worked.
+	calm atomic.Bool
+
 	mu        sync.Mutex
 	limits    []Limit
 	units     []string      // that starts are or were counted in, the first is "", starts themselves; more are only added
@@ -126,10 +130,31 @@ func (a Admission) Cancel() {
 	defer p.mu.Unlock()
 	now := p.clock.Now()
 	p.revoked++
-	p.take(now, taken{number: a.start.number, cost: 1, in: ^uint16(0), spent: true, inFlight: true})
-	p.gate().Settle(now, a.start.at, 0, 1, 0)
+	p.giveBack(a.start, now)
 	p.turn(now, func() { p.states.forget(now, a.start.number) })
 	p.changed(now)
+}
+
+// Free says that the server does not count the request, as Slot.Settle("", 0) does, which it
+// calls where there is a Slot. How it went may still be said. Where there is no Slot, call it
+// at most once. On the zero Admission it does nothing.
+func (a Admission) Free() {
+	p := a.start.pacer
+	if a.start.slot != nil || p == nil {
+		a.start.slot.Settle("", 0)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock.Now()
+	p.giveBack(a.start, now)
+	p.changed(now)
+}
+
+// giveBack makes a start without a slot count no more. It needs p.mu.
+func (p *Pacer) giveBack(of start, now time.Duration) {
+	p.take(now, taken{number: of.number, cost: 1, in: ^uint16(0), spent: true, inFlight: true})
+	p.gate().Settle(now, of.at, 0, 1, 0)
 }
 
 // TryAcquire returns a slot if the caller may start now. It never waits, and overtakes

@@ -175,3 +175,46 @@ func TestPauseUntilWallClockTime(t *testing.T) {
 		c.wantStarts(t, seconds(3))
 	})
 }
+
+// What holds callers then is no pause, however long it takes.
+func TestALimitThatHoldsTheFirstProbeRefusesNobody(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		config pacer.Config
+		begins []time.Duration // of the three that wait
+	}{
+		{"a window", pacer.Config{Limits: []pacer.Limit{{Calls: 2, Period: 10 * time.Minute}}},
+			[]time.Duration{10 * time.Minute, 10*time.Minute + 20*time.Millisecond, 20 * time.Minute}},
+		{"a flight", pacer.Config{MaxInFlight: 2},
+			[]time.Duration{5 * time.Minute, 5*time.Minute + 20*time.Millisecond, 5*time.Minute + 40*time.Millisecond}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, begin := pacerWith(t, test.config), time.Now()
+				first, second := slotOf(t, p, t.Context()), slotOf(t, p, t.Context())
+				second.Report(pacer.Outcome{Throttled: true, Delay: time.Second})
+				begins := make(chan time.Duration, 3)
+				for range 3 {
+					go func() {
+						slot, err := p.Acquire(t.Context())
+						if err != nil {
+							t.Error(err)
+						}
+						begins <- time.Since(begin)
+						time.Sleep(20 * time.Millisecond)
+						slot.Report(pacer.Outcome{})
+						slot.Done()
+					}()
+				}
+				time.Sleep(5 * time.Minute)
+				first.Done() // the second never is
+				for i, want := range test.begins {
+					if got := <-begins; got != want {
+						t.Errorf("start %d after %v, want %v", i, got, want)
+					}
+				}
+				time.Sleep(20 * time.Millisecond)
+			})
+		})
+	}
+}

@@ -58,8 +58,8 @@ func (s *Slot) Report(o Outcome) (pausedUntil time.Time) {
 // Report is [Slot.Report] of the start that was granted, with a slot or without one. Of an
 // Admission that is zero it does nothing. Where there is no Slot it says how it went once.
 func (a Admission) Report(o Outcome) (pausedUntil time.Time) {
-	if a.start.pacer == nil {
-		return time.Time{}
+	if p := a.start.pacer; p == nil || a.start.slot == nil && o.worked() && p.calm.Load() {
+		return time.Time{} // without the lock: there is nothing that it could change
 	}
 	return a.start.pacer.report(o, a.start, a.start.slot)
 }
@@ -84,6 +84,9 @@ func (p *Pacer) report(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
 	return pausedUntil
 }
 
+// worked reports whether this is all that o says.
+func (o *Outcome) worked() bool { return !o.Failed && !o.Throttled && len(o.Quotas) == 0 }
+
 // usedUp returns how long it takes until all quotas are whole again of which nothing is left.
 func (o Outcome) usedUp() (reset time.Duration) {
 	for _, s := range o.Quotas {
@@ -102,7 +105,8 @@ func (p *Pacer) hear(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
 	if s != nil {
 		s.reported = true
 	}
-	if p.states.idle() && len(o.Quotas) == 0 && !o.Throttled && !o.Failed {
+	if o.worked() && p.states.idle() {
+		p.calm.Store(true)
 		return time.Time{} // there is nothing that it could change
 	}
 	now := p.clock.Now()

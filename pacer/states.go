@@ -44,11 +44,11 @@ type states struct {
 	row       int           // failures since the last success
 	failed    time.Duration // when the first of them was reported
 
-	outage  bool // probing follows an outage
-	probed  bool // probing has begun to start
-	worked  int  // starts while probing
-	unknown int  // starts while probing that were silent for too long
-	flying  int  // probes of which nothing was heard
+	outage  bool          // probing follows an outage
+	probed  time.Duration // when probing began to start; longAgo before
+	worked  int           // starts while probing
+	unknown int           // starts while probing that were silent for too long
+	flying  int           // probes of which nothing was heard
 	probes  ring[probe]
 	next    time.Duration // no probe of an outage before; while probing, no start by Wait
 }
@@ -98,8 +98,8 @@ func (s *states) due(heard bool) time.Duration {
 		}
 	case StateDown:
 		switch {
-		case !heard:
-			return forever
+		case !heard: // where nobody probes it is no probe, but the only way on
+			return add(s.due(true), outagePatience)
 		case s.flying > 0:
 			return max(s.next, add(s.probes.at(0).at, outagePatience))
 		default:
@@ -166,16 +166,21 @@ func (s *states) advance(now time.Duration) {
 // started notes a start, which due allowed.
 func (s *states) started(now time.Duration, number int64, heard bool) {
 	switch {
-	case heard && s.state == StateDown:
+	case !heard && s.state == StateDown:
+		s.recover(now)
+		s.next = add(now, s.spacing)
+	case s.state == StateDown:
 		s.next = add(now, s.interval(now))
 		fallthrough
 	case heard && s.state == StateProbing:
 		s.probes.pushBack(probe{number: number, at: now})
 		s.flying++
-		s.probed = true
+		if s.probed == longAgo {
+			s.probed = now
+		}
 	case s.state == StateProbing:
 		s.next = add(now, s.spacing)
-		if !s.probed && (!s.told || now >= add(s.until, s.period)) {
+		if s.probed == longAgo && (!s.told || now >= add(s.until, s.period)) {
 			s.flow() // nobody will ever tell how it went
 		}
 	}
@@ -205,9 +210,14 @@ func (s *states) didWork(now time.Duration, era uint32, number int64) {
 			s.enough()
 		}
 	case StateDown:
-		s.enter(StateProbing)
-		s.since, s.until, s.told, s.outage = now, now, true, true
+		s.recover(now)
 	}
+}
+
+// recover begins to probe at the end of an outage.
+func (s *states) recover(now time.Duration) {
+	s.enter(StateProbing)
+	s.since, s.until, s.told, s.outage = now, now, true, true
 }
 
 // broke notes that a start has failed. anew says whether it is of a call of which no failure
@@ -323,7 +333,7 @@ func (s *states) enter(state State) {
 	s.state = state
 	s.era++
 	s.row, s.worked, s.unknown, s.flying = 0, 0, 0, 0
-	s.told, s.outage, s.probed = false, false, false
+	s.told, s.outage, s.probed = false, false, longAgo
 	s.probes.clear()
 	s.next = longAgo
 }

@@ -132,6 +132,8 @@ func TestStatesAndEvents(t *testing.T) {
 			"flowing", "paused", "probing", "down"},
 		{"4 s pass", func(m *machine) { m.sleep(4 * s) },
 			"flowing", "probing", "probing, 0 flying, 1 worked", "down"},
+		{"19.98 s pass, and one starts by Wait", func(m *machine) { m.sleep(19_980 * time.Millisecond); m.start(false) },
+			"flowing", "flowing", "probing, 0 flying, 1 worked, next in 250ms", "probing, new era, 0 flying, row of 0, next in 250ms"},
 		{"10 s pass", func(m *machine) { m.sleep(10 * s) },
 			"flowing", "probing", "probing, 0 flying, 1 worked", "down, 0 flying"},
 	} {
