@@ -2,6 +2,7 @@ package pacedhttp_test
 
 import (
 	"context"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,4 +170,24 @@ func TestClientTimeoutEndsAWaitThatIsToldOf(t *testing.T) {
 			"20s slot refused #0 waited=20s err=context deadline exceeded",
 		)
 	})
+}
+
+// The example takes ten seconds, so it has no Output and runs here.
+func TestExampleOfSlotWaiting(t *testing.T) {
+	out, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	defer func(stdout *os.File) { os.Stdout = stdout }(os.Stdout)
+	os.Stdout = out
+	synctest.Test(t, func(*testing.T) { ExampleHooks_slotWaiting() })
+	got, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "/report has waited 10s, 20s more: paused, paused by the program\n200 OK after 10s\n"
+	if string(got) != want {
+		t.Errorf("it prints\n%swant\n%s", got, want)
+	}
 }
