@@ -23,6 +23,7 @@ import (
 // does, but for what all have in common: a quota per second and so many attempts a call.
 type simChain struct {
 	name string
+	even bool // it sends one by one
 	make func(base http.RoundTripper, quota int) http.RoundTripper
 }
 
@@ -30,7 +31,10 @@ const simAttempts = 8
 
 func oursWith(even, outage bool) func(http.RoundTripper, int) http.RoundTripper {
 	return func(base http.RoundTripper, quota int) http.RoundTripper {
-		cfg := pacer.Config{Limits: []pacer.Limit{{Calls: quota, Period: time.Second, Even: even}}, MaxPause: 2 * time.Minute}
+		cfg := pacer.Config{
+			Limits:   []pacer.Limit{{Calls: quota, Period: time.Second, Even: even}},
+			MaxPause: 2 * time.Minute, // as patient as the others with what is down for a minute
+		}
 		if outage {
 			cfg.Outage = &pacer.Outage{}
 		}
@@ -68,18 +72,18 @@ func failsafeWith(base http.RoundTripper, inner failsafe.Policy[*http.Response])
 }
 
 var simChains = []simChain{
-	{"ours, burst", oursWith(false, false)},
-	{"ours, burst, Outage", oursWith(false, true)},
-	{"ours, drip", oursWith(true, false)},
-	{"ours, drip, Outage", oursWith(true, true)},
-	{"retryablehttp over rate", func(base http.RoundTripper, quota int) http.RoundTripper { return retryable(around(base, quota)) }},
-	{"rate over retryablehttp", func(base http.RoundTripper, quota int) http.RoundTripper { return around(retryable(base), quota) }},
-	{"rehttp over rate", func(base http.RoundTripper, quota int) http.RoundTripper { return rehttpOver(around(base, quota)) }},
-	{"rate over rehttp", func(base http.RoundTripper, quota int) http.RoundTripper { return around(rehttpOver(base), quota) }},
-	{"failsafe, its limiter", func(base http.RoundTripper, quota int) http.RoundTripper {
+	{"ours, burst", false, oursWith(false, false)},
+	{"ours, burst, Outage", false, oursWith(false, true)},
+	{"ours, drip", true, oursWith(true, false)},
+	{"ours, drip, Outage", true, oursWith(true, true)},
+	{"retryablehttp over rate", false, func(base http.RoundTripper, quota int) http.RoundTripper { return retryable(around(base, quota)) }},
+	{"rate over retryablehttp", false, func(base http.RoundTripper, quota int) http.RoundTripper { return around(retryable(base), quota) }},
+	{"rehttp over rate", false, func(base http.RoundTripper, quota int) http.RoundTripper { return rehttpOver(around(base, quota)) }},
+	{"rate over rehttp", false, func(base http.RoundTripper, quota int) http.RoundTripper { return around(rehttpOver(base), quota) }},
+	{"failsafe, its limiter", true, func(base http.RoundTripper, quota int) http.RoundTripper {
 		return failsafeWith(base, ratelimiter.NewSmoothBuilder[*http.Response](uint(quota), time.Second).WithMaxWaitTime(time.Hour).Build())
 	}},
-	{"failsafe, its breaker over rate", func(base http.RoundTripper, quota int) http.RoundTripper {
+	{"failsafe, its breaker over rate", false, func(base http.RoundTripper, quota int) http.RoundTripper {
 		breaker := circuitbreaker.NewBuilder[*http.Response]().
 			HandleIf(func(r *http.Response, err error) bool { return err != nil || r != nil && r.StatusCode >= 500 }).
 			WithFailureThreshold(5).WithDelay(time.Second).Build()

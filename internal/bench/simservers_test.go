@@ -79,6 +79,17 @@ var simServers = []simServer{
 			return a
 		}
 	}},
+	{name: "cries wolf", quota: 100, answer: func() func(time.Duration) simAnswer {
+		honest := strict(100, true)
+		n := 0
+		return func(at time.Duration) simAnswer {
+			a := honest(at)
+			if n++; n%1000 == 0 { // that nothing is left, for 5 s
+				a.header = http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"5"}}
+			}
+			return a
+		}
+	}},
 	{name: "down 5 s", quota: 100, answer: plain(100), down: between(5*time.Second, 10*time.Second)},
 	{name: "down 60 s", quota: 100, answer: plain(100), down: between(5*time.Second, 65*time.Second)},
 	{name: "answers late", quota: 100, answer: func() func(time.Duration) simAnswer {
