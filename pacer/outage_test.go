@@ -180,3 +180,46 @@ func TestWhereNobodyProbesWaitIsTheWayOutOfAnOutage(t *testing.T) {
 		})
 	}
 }
+
+func TestACanceledProbeGivesItsTurnAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := outage(t, 1)
+		down(t, p)
+		time.Sleep(time.Minute)
+		slotOf(t, p, t.Context()).Cancel()
+		slotOf(t, p, t.Context()).Report(pacer.Outcome{}) // at once, not 6 s later
+		wantState(t, p, pacer.StateProbing, "1 failures in a row")
+	})
+}
+
+// What was in flight when it began has been tried as well.
+func TestWhoFailsAfterAnOutageBeganStandsBehindWhoHasNotTried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := outage(t, 1)
+		late, a := slotOf(t, p, t.Context()), newAdmissions()
+		down(t, p)
+		late.Report(failed)
+		a.call(p, pacer.WithArrival(t.Context(), late.Came()), "f")
+		a.call(p, t.Context(), "a")
+		time.Sleep(100 * time.Millisecond)
+		a.want(t, "a")
+		a.report(pacer.Outcome{}, 1)
+		a.want(t, "af")
+	})
+}
+
+// It would be fed the whole quota anew.
+func TestAPacerThatIsDownIsNotForgottenBeforeMaxPauseWithoutAProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer {
+			return pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Second}}, Outage: &pacer.Outage{After: 1}, MaxPause: 20 * time.Second})
+		})
+		down(t, k.Get("a"))
+		time.Sleep(20*time.Second + 100*time.Millisecond - 1)
+		k.Get("b")
+		wantState(t, k.Get("a"), pacer.StateDown, "1 failures in a row")
+		time.Sleep(time.Second)
+		k.Get("c")
+		wantState(t, k.Get("a"), pacer.StateFlowing, "")
+	})
+}

@@ -1,6 +1,7 @@
 package pacer_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -217,4 +218,57 @@ func TestALimitThatHoldsTheFirstProbeRefusesNobody(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestResumeForgetsThrottlings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.Burst(100, time.Second)
+		for range 3 {
+			until := slotOf(t, p, t.Context()).Report(pacer.Outcome{Throttled: true})
+			if !until.Equal(time.Now().Add(time.Second)) {
+				t.Errorf("paused until %v, want a second", until)
+			}
+			p.Resume()
+		}
+	})
+}
+
+// From when on a probe holds them, that is: the limit's share is none of the pause's.
+func TestProbingThatALimitDelayedRefusesAfterMaxPauseToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacerWith(t, pacer.Config{
+			Limits: []pacer.Limit{{Calls: 2, Period: time.Minute}}, Outage: &pacer.Outage{After: 1}, MaxPause: 5 * time.Second})
+		begin := time.Now()
+		down(t, p)
+		time.Sleep(100 * time.Millisecond)
+		slotOf(t, p, t.Context()).Report(pacer.Outcome{}) // now the window is full
+		ended := make(chan error, 3)
+		for range 3 {
+			go func() {
+				_, err := p.Acquire(t.Context())
+				ended <- err
+			}()
+		}
+		if err := <-ended; err != nil || time.Since(begin) != time.Minute {
+			t.Errorf("the probe after %v: %v, want it after a minute", time.Since(begin), err)
+		}
+		for range 2 {
+			if err := <-ended; !errors.Is(err, pacer.ErrPaused) || time.Since(begin) != time.Minute+5*time.Second {
+				t.Errorf("%v after %v, want ErrPaused 5 s after the probe", err, time.Since(begin))
+			}
+		}
+	})
+}
+
+func TestRefusalWhileProbingTellsOfTheLimitToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.Burst(1, 10*time.Minute)
+		slotOf(t, p, t.Context()).Report(pacer.Outcome{Throttled: true})
+		time.Sleep(10 * time.Minute)
+		slotOf(t, p, t.Context()).Report(failed) // the probe
+		_, err := p.Acquire(t.Context())
+		if refusal := new(pacer.Error); !errors.As(err, &refusal) || !errors.Is(err, pacer.ErrPaused) || refusal.Wait() != 9*time.Minute {
+			t.Errorf("%v, want ErrPaused after a minute, and 9 more to wait", err)
+		}
+	})
 }

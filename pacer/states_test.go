@@ -363,3 +363,13 @@ func TestWaitAloneEndsProbing(t *testing.T) {
 		t.Errorf("%v a Period after the pause", m.state)
 	}
 }
+
+func TestWaitIsSpacedAlsoWhereTheProgramLengthensAPauseOfAReport(t *testing.T) {
+	m := newMachine()
+	m.refused(m.now, m.era, time.Second)
+	m.pause(m.now, m.now+2*time.Second, false)
+	m.sleep(2 * time.Second)
+	if got := len(m.probes(false)); got != 1 {
+		t.Errorf("%d started at once, want 1", got)
+	}
+}
