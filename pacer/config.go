@@ -42,7 +42,8 @@ type Config struct {
 	// MaxPause is for how long a caller may be held by a pause or an outage. One whom a
 	// pause, whoever asked for it, would hold longer gets [ErrPaused], at once; pauses
 	// between which nothing worked are one. Probing after a pause may take 10 s more before it
-	// refuses anybody. When an outage has lasted so long, all but its probes get [ErrDown]. 0
+	// refuses anybody, and the reset of a quota that is used up may be a second later, since
+	// servers tell it in whole seconds. When an outage has lasted so long, all but its probes get [ErrDown]. 0
 	// means a minute.
 	MaxPause time.Duration
 

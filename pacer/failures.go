@@ -9,30 +9,29 @@ const maxFailures = 4_096
 // A call is known by when it came, which is a moment of its own for each. The zero value is
 // empty.
 type failures struct {
-	calls map[time.Duration]struct{}
+	calls map[time.Duration]int
 	order ring[time.Duration]
 }
 
 // add notes a failure of a call, and reports whether it is the first of that call.
 func (f *failures) add(call time.Duration) (anew bool) {
-	if f.has(call) {
+	if n, failed := f.calls[call]; failed {
+		f.calls[call] = n + 1
 		return false
 	}
 	if f.calls == nil {
-		f.calls = make(map[time.Duration]struct{})
+		f.calls = make(map[time.Duration]int)
 	}
 	if f.order.len == maxFailures {
 		delete(f.calls, f.order.popFront())
 	}
-	f.calls[call] = struct{}{}
+	f.calls[call] = 1
 	f.order.pushBack(call)
 	return true
 }
 
-func (f *failures) has(call time.Duration) bool {
-	_, failed := f.calls[call]
-	return failed
-}
+// of returns how often a call has failed.
+func (f *failures) of(call time.Duration) int { return f.calls[call] }
 
 func (f *failures) clear() {
 	if f.order.len > 0 {

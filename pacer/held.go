@@ -98,10 +98,13 @@ func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
 	return paused
 }
 
-// stepsBack reports whether a call lets others go first: while down those that have not tried,
-// or the oldest would use up their attempts as probes.
-func (p *Pacer) stepsBack(call time.Duration) bool {
-	return p.states.state == StateDown && p.failures.has(call)
+// stepsBack returns how often a call has failed: while down it lets those go first that have
+// less often, or the oldest would use up their attempts as probes.
+func (p *Pacer) stepsBack(call time.Duration) int {
+	if p.states.state != StateDown {
+		return 0
+	}
+	return p.failures.of(call)
 }
 
 // refusal returns why w, who would start at a time, or not before it, cannot be let wait; nil
@@ -119,7 +122,7 @@ func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
 	case p.states.state == StateProbing && now >= expiry:
 		return p.refuse(ErrPaused, max(p.states.due(w.heard), p.due(w.slot), add(now, time.Millisecond))-now)
 	}
-	if reset := p.learned.usedUp(w.slot.cost(), now); reset > now && reset > add(max(w.joined, p.learned.since), p.maxPause) {
+	if reset := p.learned.usedUp(w.slot.cost(), now); reset > now && reset > add(add(max(w.joined, p.learned.since), p.maxPause), sameReset) {
 		return p.refuse(ErrPaused, reset-now)
 	}
 	return nil

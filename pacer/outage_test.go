@@ -223,3 +223,44 @@ func TestAPacerThatIsDownIsNotForgottenBeforeMaxPauseWithoutAProbe(t *testing.T)
 		wantState(t, k.Get("a"), pacer.StateFlowing, "")
 	})
 }
+
+// Where all have failed, the oldest does not use up its attempts as probes while others rest.
+func TestWhileDownThoseWhoHaveFailedTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := outage(t, 5)
+		const callers, attempts = 10, 8
+		began := time.Now()
+		var (
+			wg  sync.WaitGroup
+			mu  sync.Mutex
+			out []int // of attempts
+		)
+		for caller := range callers {
+			wg.Go(func() {
+				time.Sleep(time.Duration(caller))
+				came := time.Now()
+				for range attempts {
+					slot, err := p.Acquire(pacer.WithArrival(t.Context(), came))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					time.Sleep(20 * time.Millisecond)
+					up := time.Since(began) >= 30*time.Second
+					slot.Report(pacer.Outcome{Failed: !up})
+					slot.Done()
+					if up {
+						return
+					}
+				}
+				mu.Lock()
+				out = append(out, caller)
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+		if len(out) > 0 {
+			t.Errorf("callers %v used up their %d attempts: of %d together, less than 60 were needed", out, attempts, callers*attempts)
+		}
+	})
+}

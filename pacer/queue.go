@@ -11,7 +11,7 @@ type waiter struct {
 	ctx      context.Context // says what it costs
 	slot     *Slot           // nil for Wait where nothing but starts is counted
 	heard    bool            // a report of its start will come
-	back     bool            // it lets those go first who have not failed
+	back     int             // how often it has failed: it lets those go first who have less often
 	arrived  time.Duration   // its place is of one who came then; tells its call from others
 	joined   time.Duration   // when it really came
 	deadline time.Duration   // the context's, on the pacer's clock; forever if it has none
@@ -138,7 +138,7 @@ func (w *waiter) has(heard bool) bool {
 }
 
 // reorder puts those who let others go first, by when they came, into their places.
-func (q *queue) reorder(back func(call time.Duration) bool) {
+func (q *queue) reorder(back func(call time.Duration) int) {
 	var all []*waiter
 	changed := false
 	q.each(func(*waiter) bool { return false }, func(w *waiter) {
@@ -192,7 +192,7 @@ func (w *waiter) each(pass func(*waiter) bool, f func(*waiter)) {
 
 func (w *waiter) before(other *waiter) bool {
 	if w.back != other.back {
-		return other.back
+		return w.back < other.back
 	}
 	if w.arrived != other.arrived {
 		return w.arrived < other.arrived

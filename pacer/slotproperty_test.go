@@ -690,7 +690,7 @@ func (m *slotModel) isHeldTooLong(w *modelWaiter) bool {
 		*w.want = outcome{how: tooPaused, at: m.now, wait: m.paused - m.now}
 		return true
 	}
-	if reset := m.usedUp(w.costs); reset > m.now && reset-max(w.joined, m.usedSince) > m.cfg.MaxPause && m.cfg.MaxPause > 0 {
+	if reset := m.usedUp(w.costs); reset > m.now && reset-max(w.joined, m.usedSince) > m.cfg.MaxPause+time.Second && m.cfg.MaxPause > 0 {
 		*w.want = outcome{how: tooPaused, at: m.now, wait: reset - m.now}
 		return true
 	}

@@ -125,6 +125,9 @@ func (w *world) look() pacer.Stats {
 		if stats.State == pacer.StateProbing {
 			w.outage = w.state == pacer.StateDown
 		}
+		if w.state == pacer.StateDown {
+			clear(w.failing) // also where a caller of Wait has ended it
+		}
 		w.state, w.entered = stats.State, now
 	}
 	if stats.State == pacer.StateDown && now > w.entered+w.cfg.MaxPause && stats.Waiting > 0 {
