@@ -34,6 +34,22 @@ func (x u128) minus(y u128) u128 {
 	return u128{hi, lo}
 }
 
+func (x u128) less(y u128) bool { return x.hi < y.hi || x.hi == y.hi && x.lo < y.lo }
+
+func (x u128) least(y u128) u128 {
+	if y.less(x) {
+		return y
+	}
+	return x
+}
+
+func (x u128) most(y u128) u128 {
+	if x.less(y) {
+		return y
+	}
+	return x
+}
+
 func (x u128) isZero() bool { return x == u128{} }
 
 // over returns x / d, rounded down, or the largest uint64 if that is less.
@@ -43,6 +59,16 @@ func (x u128) over(d uint64) uint64 {
 	}
 	quotient, _ := bits.Div64(x.hi, x.lo, d)
 	return quotient
+}
+
+// rescaled returns x · to / from, rounded up or down.
+func (x u128) rescaled(from, to uint64, up bool) u128 {
+	whole := x.over(from)
+	part := product(x.minus(product(whole, from)).lo, to)
+	if up {
+		return product(whole, to).plus(u128{lo: part.up(from)})
+	}
+	return product(whole, to).plus(u128{lo: part.over(from)})
 }
 
 // up returns x / d, rounded up.
