@@ -21,7 +21,7 @@ func TestEveryGuaranteeHasItsTest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folders := map[string]string{"pacedhttp": ".", "pacer": "pacer", "quota": "quota", "retrypolicy": "retrypolicy", "pacer/redispacer": "pacer/redispacer", "otel": "otel"}
+	folders := map[string]string{"pacedhttp": ".", "pacer": "pacer", "quota": "quota", "retrypolicy": "retrypolicy", "pacer/redispacer": "pacer/redispacer", "otel": "otel", "debug": "debug"}
 	sections := strings.Split(string(text), "\n## ")
 	for _, section := range sections[1:] {
 		title, body, _ := strings.Cut(section, "\n")

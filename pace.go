@@ -90,6 +90,10 @@ func Pace(w Waiter) Middleware {
 // Where pick returns nil, or a Waiter that is a nil pointer such as a nil *pacer.Pacer,
 // the request is not paced. pick must not modify the request
 // and must be safe for concurrent use. A nil pick paces nothing.
+//
+// Whoever waits in one Waiter's queue stays there, though another has become free; only the
+// next attempt is picked for anew. To pick among tokens, have a layer between Retry and PaceBy
+// set one in a clone of the request, and let pick read it there.
 func PaceBy(pick func(*http.Request) Waiter) Middleware {
 	t := paceTransport{pick: pick}
 	return t.middleware

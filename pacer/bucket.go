@@ -91,25 +91,25 @@ func (b *bucket) lower(now, at time.Duration, left int, spent uint64) bool {
 	return !more.isZero()
 }
 
-// settle draws anew, from that moment on, all that was drawn since.
+// settle lowers what was drawn from that moment on. What had flowed back by the next draw is
+// none of it.
 func (b *bucket) settle(now, at time.Duration, less int) bool {
 	i := sort.Search(b.draws.len, func(i int) bool { return b.draws.at(i).at >= at })
 	if i == b.draws.len || b.draws.at(i).at != at || add(at, b.memory()) <= now || b.drawnAt(now).isZero() {
 		return false
 	}
 	d := b.draws.ref(i)
-	d.cost -= min(d.cost, uint64(less))
-	drawn := d.before.plus(product(d.cost, b.period))
+	back := min(d.cost, uint64(less))
+	d.cost -= back
+	lower := product(back, b.period)
 	for i++; i < b.draws.len; i++ {
 		next := b.draws.ref(i)
-		before := b.flowed(drawn, next.at-at)
-		if before == next.before {
+		if lower = lower.least(next.before); lower.isZero() {
 			return false // all of it had flowed back by then
 		}
-		next.before, at = before, next.at
-		drawn = before.plus(product(next.cost, b.period))
+		next.before = next.before.minus(lower)
 	}
-	b.drawn = drawn
+	b.drawn = b.drawn.minus(lower)
 	return true
 }
 

@@ -47,7 +47,8 @@ type Config struct {
 	MaxPause time.Duration
 
 	// Outage says what happens when calls fail and fail, as [Slot.Report] tells. Nil means
-	// that failures hold nobody back.
+	// that failures hold nobody back, &Outage{} that they do, by the defaults. Each pacer
+	// finds out for itself.
 	Outage *Outage
 
 	// Margin is added to every Period. It makes up for what requests are delayed
@@ -131,23 +132,17 @@ func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
 		maxWaiting: cfg.MaxWaiting,
 		maxWait:    cfg.MaxWait,
 		maxPause:   cmp.Or(cfg.MaxPause, defaultMaxPause),
+		margin:     cfg.Margin,
 		refuses:    cfg.Outage != nil && cfg.Outage.Refuse,
 		states:     newStates(cfg),
 		came:       longAgo,
 		expires:    forever,
-		tolerance:  time.Millisecond,
 		flights:    flights{max: cfg.MaxInFlight},
 	}
-	p.schedule, p.units = newSchedule(cfg.Limits, cfg.Margin)
-	p.keys, p.uncosted = costKeys(p.units), make([]uint64, len(p.units))
-	p.ahead, p.behind = make([]int, len(p.units)), make([]int, len(p.units))
-	p.none = make([]int, len(p.units))
-	p.totals = make([]uint64, len(p.units))
-	for _, w := range p.schedule.limits {
-		if w.grid != nil {
-			p.tolerance = w.grid.interval
-		}
-	}
+	var units []string
+	p.schedule, units = newSchedule(cfg.Limits, cfg.Margin)
+	p.tolerance = p.schedule.tolerance()
+	p.count(units)
 	if remote != nil {
 		p.remote = remote(p.wake)
 	}

@@ -140,3 +140,10 @@ func TestWhatAServerSaidIsAskedBeforeTheGate(t *testing.T) {
 		}
 	})
 }
+
+func TestLimitsBeyondTheProcessAreNotSet(t *testing.T) {
+	p, _ := behind(t, Config{Limits: []Limit{{Calls: 1, Period: time.Second}}})
+	if err := p.SetLimits(Limit{Calls: 2, Period: time.Second}); !errors.Is(err, errRemote) || p.Stats().Limits[0].Limit.Calls != 1 {
+		t.Errorf("SetLimits: %v, want an error and the limits as before", err)
+	}
+}

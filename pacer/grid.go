@@ -55,6 +55,11 @@ func (g *grid) remove(first, after, n int) {
 		}
 	}
 	g.taken.remove(after-n, n)
+	g.follow()
+}
+
+// follow makes the next slot the one after the newest that is taken.
+func (g *grid) follow() {
 	for i := g.taken.len - 1; i >= 0; i-- {
 		if slot := g.taken.at(i); slot != notOnGrid {
 			g.next = add(slot, g.interval)

@@ -37,6 +37,10 @@ type heard struct {
 	from     int64  // that start
 	before   uint64 // what had begun with it
 	doubtful uint64 // of what began between: what is not answered
+
+	// So may what began before from, though another has been answered since.
+	oldest int64  // the start since which
+	older  uint64 // of what began then, up to from: what is not answered
 }
 
 // due returns when there is room for so much; it may lie in the past.
@@ -58,7 +62,7 @@ func (q *heard) due(wanted uint64) time.Duration {
 
 // unanswered returns what may reach the server after all that it has answered, or after the
 // reset.
-func (q *heard) unanswered() uint64 { return sum(q.flying, q.doubtful) }
+func (q *heard) unanswered() uint64 { return sum(q.flying, sum(q.doubtful, q.older)) }
 
 func (q *heard) add(cost uint64) { q.spent, q.flying = sum(q.spent, cost), sum(q.flying, cost) }
 
@@ -68,7 +72,8 @@ type word struct {
 	number int64         // of the start
 	began  time.Duration // the start
 	total  uint64        // what had begun with it
-	cost   uint64        // of it
+	cost   uint64        // of it, but for what has been answered
+	slot   bool          // it has one, so that it may have been settled
 	now    uint64        // what has begun by now
 }
 
@@ -82,7 +87,7 @@ func (l *learned) hear(now time.Duration, i int, w word) (stricter bool) {
 	was := l.quotas[i]
 	q := heard{
 		name: was.name, unit: was.unit, counted: was.counted, level: was.level,
-		number: w.number, total: w.total, told: now, from: w.number, before: w.total,
+		number: w.number, total: w.total, told: now, from: w.number, before: w.total, oldest: w.number,
 		remaining: uint64(max(0, w.Remaining)), limit: uint64(max(0, w.Limit)),
 		reset: add(now, w.Reset), longest: max(was.longest, w.Reset),
 	}
@@ -98,13 +103,21 @@ func (l *learned) hear(now time.Duration, i int, w word) (stricter bool) {
 	q.spent, q.flying = w.now-w.total, w.now-w.total
 	overlaps := w.began < was.told
 	if now < was.ends {
-		q.from, q.before = was.number, was.total
+		q.from, q.before, q.oldest, q.older = was.number, was.total, was.oldest, was.older
 		if overlaps {
 			q.from, q.before = was.from, was.before
+		} else {
+			if was.older == 0 {
+				q.oldest = was.from
+			}
+			q.older = sum(was.older, was.doubtful)
+		}
+		if q.from-q.oldest > 2*someTaken {
+			q.older = 0 // nobody knows any more which of them are answered
 		}
 		q.doubtful = over(w.total, sum(q.before, w.cost))
 	}
-	l.takeOff(i, &q)
+	l.takeOff(i, &q, w.slot)
 	most, spent := was.most(now)
 	if more := over(sum(q.remaining, spent), sum(most, q.spent)); more > 0 && now < was.ends {
 		if overlaps && now < was.reset && q.reset < add(was.reset, sameReset) {
@@ -142,22 +155,31 @@ func (q *heard) alsoSaid(other heard) (stricter bool) {
 	return stricter
 }
 
-// takeOff takes off, of what quota i is about to be, what was taken off already.
-func (l *learned) takeOff(i int, q *heard) {
+// takeOff takes off, of what quota i is about to be, what was taken off already: also of the
+// start itself, if it has a slot.
+func (l *learned) takeOff(i int, q *heard, slot bool) {
+	older := q.older // is so without it
 	for j := range l.taken.len {
 		if t := l.taken.ref(j); t.unit == q.counted && t.in&(1<<i) != 0 {
 			q.take(*t)
+			if slot && t.number == q.number && t.inFlight {
+				q.doubtful = over(q.doubtful, t.cost)
+			}
 		}
 	}
+	q.older = older
 }
 
 // since reports whether something began after the start that said so, between whether it may
-// have been overtaken by it.
-func (q *heard) since(t taken) bool   { return t.number > q.number }
-func (q *heard) between(t taken) bool { return t.number > q.from && t.number < q.number }
+// have been overtaken by it, and longBefore whether by one before that.
+func (q *heard) since(t taken) bool      { return t.number > q.number }
+func (q *heard) between(t taken) bool    { return t.number > q.from && t.number < q.number }
+func (q *heard) longBefore(t taken) bool { return t.number > q.oldest && t.number <= q.from }
 
 // counts reports whether what would be taken off counts.
-func (q *heard) counts(t taken) bool { return q.since(t) || q.between(t) && t.inFlight }
+func (q *heard) counts(t taken) bool {
+	return q.since(t) || (q.between(t) || q.longBefore(t)) && t.inFlight
+}
 
 // take takes something off.
 func (q *heard) take(t taken) {
@@ -169,6 +191,9 @@ func (q *heard) take(t taken) {
 	}
 	if q.between(t) && t.inFlight {
 		q.doubtful = over(q.doubtful, t.cost)
+	}
+	if q.longBefore(t) && t.inFlight {
+		q.older = over(q.older, t.cost)
 	}
 }
 

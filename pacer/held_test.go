@@ -75,6 +75,8 @@ func (a *admissions) report(o pacer.Outcome, n int) {
 func (a *admissions) want(t *testing.T, names string) {
 	t.Helper()
 	synctest.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	got := ""
 	for _, name := range a.names {
 		got += name
@@ -235,7 +237,7 @@ func TestAnOutageRefusesAllButProbesOnceItHasLastedMaxPause(t *testing.T) {
 		if got := p.Stats().Waiting; got != 3 {
 			t.Errorf("%d wait, want 3", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		for _, one := range c.calls {
 			wantRefused(t, one, 10*time.Second, pacer.ErrDown, time.Millisecond) // a probe is due, but Wait is none

@@ -137,6 +137,7 @@ func (l *learned) resume() {
 	for i := range l.quotas {
 		if q := &l.quotas[i]; q.remaining == 0 {
 			q.reset, q.ends = longAgo, longAgo
+			q.from, q.doubtful, q.older = q.number, 0, 0 // nothing else that was said before brings it back
 		}
 	}
 }

@@ -509,3 +509,41 @@ func TestASettleThatComesTooLateTakesNothingOffAQuotaAndACancelDoes(t *testing.T
 		})
 	}
 }
+
+// It is still to be used up when the request after the one that overtook it is answered.
+func TestARequestThatIsOvertakenTwiceIsStillCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 100, Period: time.Second}}, MaxInFlight: 9})
+		start := func() *pacer.Slot {
+			s, err := p.TryAcquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+			return s
+		}
+		left := func(s *pacer.Slot, n int) {
+			s.Report(pacer.Outcome{Quotas: []quota.State{{Remaining: n, Limit: 10, Reset: time.Minute}}})
+			s.Done()
+			time.Sleep(time.Millisecond)
+		}
+		left(start(), 9)
+		late := start()  // reaches the server last
+		left(start(), 8) // overtakes late
+		left(start(), 7) // overtakes late too, and no other
+		left(start(), 6) //
+		n := 0           // late will use one of the six
+		for range 9 {
+			s, err := p.TryAcquire(t.Context())
+			if err != nil {
+				break
+			}
+			n++
+			defer s.Done()
+		}
+		if n != 5 {
+			t.Errorf("%d more were let start, want 5: of 6 that are left one is used by a request under way", n)
+		}
+		late.Done()
+	})
+}

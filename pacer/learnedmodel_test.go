@@ -41,13 +41,13 @@ type modelQuota struct {
 	longest          time.Duration
 	told             time.Duration
 	from             int // what began between this start and number may have been overtaken
-	odd              int // of that, what the start itself was settled to less
+	oldest           int // so may what began after this one, if it is not answered yet
 	doubted          int // of what remained
 }
 
 // holds reports whether Admit grants slots.
 func (m *slotModel) holds() bool {
-	return m.cfg.MaxInFlight > 0 || slices.ContainsFunc(m.rules, func(r *modelRule) bool { return r.Unit != "" })
+	return m.cfg.MaxInFlight > 0 || len(m.units) > 1
 }
 
 // ruled reports whether a limit counts in a unit, counts whether a quota does too.
@@ -56,12 +56,12 @@ func (m *slotModel) ruled(unit string) bool {
 }
 
 func (m *slotModel) counts(unit string) bool {
-	return m.ruled(unit) || unit == "" && slices.ContainsFunc(m.quotas, func(q *modelQuota) bool { return q.unit == "" })
+	return m.ruled(unit) || slices.ContainsFunc(m.quotas, func(q *modelQuota) bool { return q.unit == unit && m.knows(q) })
 }
 
 func (m *slotModel) beginItems(s *modelSlot, costs map[string]int) {
 	s.number = len(m.begun)
-	for _, unit := range []string{"", "tokens", "points"} {
+	for _, unit := range m.units {
 		m.item(s, s.number, unit, costIn(costs, unit))
 	}
 }
@@ -101,7 +101,7 @@ func (m *slotModel) reduceItems(s *modelSlot, unit string, less int) (some bool,
 		}
 		for _, q := range m.quotas {
 			some = some || m.knows(q) && q.unit == unit && !s.elsewhere[q] && m.now < q.ends &&
-				(i.number > q.number || i.number > q.from && i.number != q.number && !s.answered)
+				(i.number > q.number || i.number > q.oldest && i.number != q.number && !s.answered)
 		}
 	}
 	return some, undo
@@ -132,7 +132,7 @@ func (m *slotModel) answer(s *modelSlot, said []quota.State) {
 }
 
 // knows reports whether anybody knows what starts cost in the unit of a quota.
-func (m *slotModel) knows(q *modelQuota) bool { return q.unit == "" || m.ruled(q.unit) }
+func (m *slotModel) knows(q *modelQuota) bool { return slices.Contains(m.units, q.unit) }
 
 // since adds up what a quota counts of what began after a start: all, and what is in flight.
 func (m *slotModel) since(q *modelQuota, number int) (spent, flying int) {
@@ -158,7 +158,7 @@ func (m *slotModel) doubtful(q *modelQuota, from, number int) int {
 // left returns what may start before the reset, and from then on.
 func (m *slotModel) left(q *modelQuota) (before, after int) {
 	spent, flying := m.since(q, q.number)
-	doubtful := m.doubtful(q, q.from, q.number) + q.odd
+	doubtful := m.doubtful(q, q.from, q.number) + m.doubtful(q, q.oldest, q.from)
 	before = max(q.remaining-spent-q.doubted, q.lowest-flying-doubtful)
 	return before, max(before, q.limit-flying-doubtful)
 }
@@ -199,6 +199,9 @@ func (m *slotModel) heldUntil() (until time.Duration) {
 func (m *slotModel) learn(s *modelSlot, said []quota.State) {
 	m.early = -1 << 32
 	for _, state := range said {
+		if _, counted := s.costs[state.Unit]; !counted && slices.Contains(m.units, state.Unit) {
+			continue
+		}
 		q := m.quota(state)
 		if q == nil {
 			continue
@@ -226,16 +229,13 @@ func (m *slotModel) hear(q *modelQuota, s *modelSlot, state quota.State, spent i
 	next := *q
 	next.reset = m.now + state.Reset
 	next.lowest, next.latest = state.Remaining, m.now+state.Reset
-	next.number, next.from, next.told, next.odd, next.doubted = s.number, s.number, m.now, 0, 0
+	next.number, next.from, next.oldest, next.told, next.doubted = s.number, s.number, s.number, m.now, 0
 	if m.knows(q) && m.now < q.ends {
-		next.from = q.number
+		next.from, next.oldest = q.number, q.oldest
 		if s.at < q.told {
 			next.from = q.from
-		}
-		for _, i := range s.items {
-			if i.unit == q.unit && i.number == s.number && next.from < s.number {
-				next.odd = i.raw - i.cost
-			}
+		} else if m.doubtful(q, q.oldest, q.from) == 0 {
+			next.oldest = q.from
 		}
 		left, after := m.left(q)
 		if m.now >= q.reset {
@@ -299,7 +299,8 @@ func (m *slotModel) quota(state quota.State) *modelQuota {
 func (r *modelRule) lower(now, at time.Duration, left, spent int) {
 	drawn := int64(r.Bucket+spent-left)*int64(r.Period) - int64(now-at)*int64(max(r.Calls, r.Cost))
 	if more := drawn - r.drawn(now); more > 0 {
-		r.charges = append(r.charges, &modelCharge{at: now, cost: int((more + int64(r.Period) - 1) / int64(r.Period))})
+		cost := int((more + int64(r.Period) - 1) / int64(r.Period))
+		r.charges = append(r.charges, &modelCharge{at: now, cost: cost, kept: cost, fresh: r.drawn(now) == 0})
 	}
 }
 

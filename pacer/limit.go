@@ -204,6 +204,9 @@ func (l Limit) problems(name string) []error {
 	return errs
 }
 
+// isWindow reports whether l is one of the windows that a schedule keeps together.
+func (l Limit) isWindow() bool { return l.Cost == 0 && l.Bucket == 0 }
+
 // units returns in how many units limits count, starts left out.
 func units(limits []Limit) int {
 	seen := make(map[string]bool)

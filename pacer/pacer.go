@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
@@ -15,16 +16,18 @@ import (
 type Pacer struct {
 	clock      sleep.Clock
 	sleeper    *sleep.Sleeper
-	limits     []Limit
-	units      []string // that starts are counted in; the first is "", starts themselves
-	keys       []any    // of units in a context
+	keys       atomic.Pointer[[]any] // of units in a context; nil where nothing but starts is counted
 	maxWaiting int
 	maxWait    time.Duration
 	maxPause   time.Duration
-	refuses    bool          // while down, from the first moment
-	tolerance  time.Duration // how late after its slot a start is not late
+	refuses    bool // while down, from the first moment
+	margin     time.Duration
 
-	mu       sync.Mutex
+	mu        sync.Mutex
+	limits    []Limit
+	units     []string      // that starts are or were counted in, the first is "", starts themselves; more are only added
+	tolerance time.Duration // how late after its slot a start is not late
+
 	schedule schedule
 	remote   gate.Gate // decides instead of schedule, if there is one
 	learned  *learned  // beside either; nil until a server has said something
@@ -134,14 +137,14 @@ func (a Admission) Cancel() {
 // error matches [ErrNotNow], and its Wait says when to ask again; or it is one of Acquire's,
 // where waiting would not help.
 func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
-	s := new(Slot)
-	p.estimate(ctx, s)
+	s := p.estimate(ctx, new(Slot))
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
 		return next(1).TryAcquire(ctx)
 	}
 	defer p.mu.Unlock()
+	s = p.complete(ctx, s)
 	if err := p.unfit(ctx, s); err != nil {
 		return nil, err
 	}
@@ -166,17 +169,14 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 // answer is false. The start costs 1 in every unit. Where Config.MaxInFlight is set the
 // answer is false: see [Pacer.TryAcquire].
 func (p *Pacer) Allow() bool {
-	var s *Slot
-	if len(p.units) > 1 {
-		s = new(Slot)
-		p.estimate(context.Background(), s)
-	}
+	s := p.estimate(context.Background(), nil)
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
 		return next(1).Allow()
 	}
 	defer p.mu.Unlock()
+	s = p.complete(context.Background(), s)
 	if p.sleeper != nil && p.queue.len == 0 && p.flights.max == 0 {
 		now := p.clock.Now()
 		if p.ask(s, false, now).Now(now) {

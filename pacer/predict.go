@@ -17,7 +17,7 @@ func (p *Pacer) predictBehind(ahead []int, w *waiter, now time.Duration) time.Du
 	if !p.inPlace(w.heard) {
 		return p.soonest(s, now)
 	}
-	if p.remote == nil && len(p.schedule.rules) == 0 && p.flights.max == 0 {
+	if p.remote == nil && len(p.schedule.rules) == 0 && p.flights.max == 0 && !p.learned.countsCosts() {
 		return p.schedule.planned(ahead[0], now, p.learned)
 	}
 	return p.bound(ahead, s, now)

@@ -8,15 +8,16 @@ import (
 
 // A waiter is one caller in the queue.
 type waiter struct {
-	slot     *Slot         // nil for Wait where nothing but starts is counted
-	heard    bool          // a report of its start will come
-	back     bool          // it lets those go first who have not failed
-	arrived  time.Duration // its place is of one who came then; tells its call from others
-	joined   time.Duration // when it really came
-	deadline time.Duration // the context's, on the pacer's clock; forever if it has none
-	latest   time.Duration // the last moment at which Config.MaxWait lets it start; forever without
-	refused  error         // why it was put out of the queue; set before wake
-	wake     chan struct{} // told when it becomes the head, or is refused; made by the call, never reused
+	ctx      context.Context // says what it costs
+	slot     *Slot           // nil for Wait where nothing but starts is counted
+	heard    bool            // a report of its start will come
+	back     bool            // it lets those go first who have not failed
+	arrived  time.Duration   // its place is of one who came then; tells its call from others
+	joined   time.Duration   // when it really came
+	deadline time.Duration   // the context's, on the pacer's clock; forever if it has none
+	latest   time.Duration   // the last moment at which Config.MaxWait lets it start; forever without
+	refused  error           // why it was put out of the queue; set before wake
+	wake     chan struct{}   // told when it becomes the head, or is refused; made by the call, never reused
 	node
 }
 

@@ -141,14 +141,17 @@ func (p *Pacer) learn(now time.Duration, said []quota.State, of start, s *Slot) 
 
 func (p *Pacer) learnOne(now time.Duration, said quota.State, of start, s *Slot) (later bool) {
 	u := slices.Index(p.units, said.Unit)
-	if said.Reset <= 0 && (p.remote != nil || !p.schedule.hasBucket(u)) || u > 0 && s == nil {
+	if said.Reset <= 0 && (p.remote != nil || !p.schedule.hasBucket(u)) || u > 0 && (s == nil || u >= len(s.costs)) {
 		return false
 	}
 	l := p.learned
 	i := l.place(said.Name, said.Unit, p.units)
 	w := word{State: said, number: of.number, began: of.at, total: uint64(of.number / 2), cost: 1, now: uint64(p.begun)}
 	if s != nil && u >= 0 {
-		w.cost = counted(u, s.first(u))
+		w.cost, w.slot = counted(u, s.first(u)), true
+		if s.answered {
+			w.cost = 0
+		}
 	}
 	if u > 0 {
 		w.total, w.now = uint64(s.totals()[u-1]), p.totals[u]
@@ -162,7 +165,7 @@ func (p *Pacer) learnOne(now time.Duration, said quota.State, of start, s *Slot)
 	}
 	q.level = of.number
 	since := heard{counted: q.counted, number: of.number, from: of.number, spent: w.now - w.total}
-	l.takeOff(i, &since)
+	l.takeOff(i, &since, false)
 	return p.schedule.lower(now, u, of.at, max(0, said.Remaining), since.spent)
 }
 
@@ -251,8 +254,8 @@ func (p *Pacer) adopt(said []heard, now time.Duration) {
 		i := p.learned.place(q.name, q.unit, p.units)
 		own := p.learned.quotas[i]
 		q.reset, q.ends = add(now, q.reset), add(now, q.ends)
-		q.flying, q.doubtful, q.lowest = q.unanswered(), 0, 0
-		q.number, q.from, q.told, q.level, q.counted = p.number(), p.number(), now, 0, own.counted
+		q.flying, q.doubtful, q.older, q.lowest = q.unanswered(), 0, 0, 0
+		q.number, q.from, q.oldest, q.told, q.level, q.counted = p.number(), p.number(), p.number(), now, 0, own.counted
 		if q.counted != unknown {
 			q.total = p.total(q.counted)
 			q.before = q.total

@@ -53,6 +53,9 @@ type meter interface {
 
 	// memory returns for how long a start may matter.
 	memory() time.Duration
+
+	// history returns what was charged and still matters, oldest first.
+	history(now time.Duration) []spent
 }
 
 var _ gate.Gate = (*schedule)(nil)
@@ -71,16 +74,21 @@ func newSchedule(limits []Limit, margin time.Duration) (schedule, []string) {
 			unit = len(units)
 			units = append(units, l.Unit)
 		}
-		switch {
-		case l.Bucket > 0:
-			s.rules = append(s.rules, rule{unit, l.Bucket, newBucket(l.Bucket, max(l.Calls, l.Cost), l.Period)})
-		case l.Cost > 0:
-			s.rules = append(s.rules, rule{unit, l.Cost, newCostWindow(l.Cost, add(l.Period, margin))})
-		default:
-			s.windows.add(l, margin)
-		}
+		s.add(l, unit, margin)
 	}
 	return s, units
+}
+
+// add adds a limit that counts in a unit.
+func (s *schedule) add(l Limit, unit int, margin time.Duration) {
+	switch {
+	case l.isWindow():
+		s.windows.add(l, margin)
+	case l.Bucket > 0:
+		s.rules = append(s.rules, rule{unit, l.Bucket, newBucket(l.Bucket, max(l.Calls, l.Cost), l.Period)})
+	default:
+		s.rules = append(s.rules, rule{unit, l.Cost, newCostWindow(l.Cost, add(l.Period, margin))})
+	}
 }
 
 // Ask implements [gate.Gate].

@@ -80,7 +80,7 @@ func (s *Slot) settle(unit string, cost int) (settled bool, more int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u := slices.Index(p.units, unit)
-	if u < 0 || s.canceled || !p.counts(u) {
+	if u < 0 || u >= len(s.costs) || s.canceled || !p.counts(u) {
 		return false, 0
 	}
 	now := p.clock.Now()
@@ -103,7 +103,10 @@ func (s *Slot) Refund() {
 	if s == nil || s.pacer == nil {
 		return
 	}
-	for _, unit := range s.pacer.units[1:] {
+	s.pacer.mu.Lock()
+	units := s.pacer.units[1:]
+	s.pacer.mu.Unlock()
+	for _, unit := range units {
 		s.Settle(unit, 0)
 	}
 }
@@ -158,13 +161,13 @@ func (s *Slot) Came() time.Time {
 // context said, or what it was settled to. It is nil where no limit counts costs, and for a
 // slot that was canceled.
 func (s *Slot) Costs() map[string]int {
-	if s == nil || s.pacer == nil || len(s.pacer.units) == 1 {
+	if s == nil || s.pacer == nil {
 		return nil
 	}
 	p := s.pacer
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.canceled {
+	if s.canceled || len(s.costs) == 1 {
 		return nil
 	}
 	costs := make(map[string]int, len(s.costs)-1)

@@ -31,7 +31,8 @@ type slotModel struct {
 	flying    int
 	begun     []*modelItem // starts and what they were settled to further, in order
 	quotas    []*modelQuota
-	early     int // how much was given back before a server has said anything of its quotas
+	early     int      // how much was given back before a server has said anything of its quotas
+	units     []string // that were ever counted in
 	faults    []string
 	tied      bool // two things happened at one moment, whose order is anybody's guess
 }
@@ -41,11 +42,16 @@ type modelRule struct {
 	pacer.Limit
 	period  time.Duration
 	charges []*modelCharge
+	most    int         // of one charge that is remembered; 0 = all
+	earlier []modelRate // of a bucket, before limits were changed
 }
 
 type modelCharge struct {
 	at      time.Duration
 	cost    int
+	kept    int           // of the cost, that is remembered
+	fresh   bool          // the bucket was full before
+	lost    bool          // when limits were changed it mattered no more
 	slot    time.Duration // of the grid, that the start took
 	onGrid  bool
 	further bool
@@ -58,6 +64,7 @@ type modelWaiter struct {
 	deadline, latest time.Duration // math.MaxInt64 = none
 	costs            map[string]int
 	held             bool // gets a slot
+	admit            bool // gets one where the pacer has a use for it
 	want             *outcome
 }
 
@@ -79,14 +86,44 @@ type modelSlot struct {
 func newSlotModel(cfg pacer.Config) *slotModel {
 	m := &slotModel{cfg: cfg, slots: map[int]*modelSlot{}}
 	for _, l := range cfg.Limits {
-		r := &modelRule{Limit: l, period: l.Period}
-		if l.Bucket == 0 {
-			r.period += cfg.Margin
-		}
-		m.rules = append(m.rules, r)
+		m.rules = append(m.rules, m.rule(l))
 	}
+	m.count()
 	return m
 }
+
+// rule returns a limit to which nothing was charged.
+func (m *slotModel) rule(l pacer.Limit) *modelRule {
+	r := &modelRule{Limit: l, period: l.Period}
+	if l.Bucket == 0 {
+		r.period += m.cfg.Margin
+	}
+	return r
+}
+
+// count counts in the units of all rules too.
+func (m *slotModel) count() {
+	most := 0
+	for _, r := range m.rules {
+		if !slices.Contains(m.units, r.Unit) {
+			m.units = append(m.units, r.Unit)
+		}
+		if r.window() {
+			most = max(most, r.Calls)
+		}
+	}
+	if !slices.Contains(m.units, "") {
+		m.units = append(m.units, "")
+	}
+	for _, r := range m.rules {
+		if r.window() {
+			r.most = most
+		}
+	}
+}
+
+// window reports whether r is one of those that share a record.
+func (r *modelRule) window() bool { return r.Cost == 0 && r.Bucket == 0 }
 
 func (m *slotModel) faultf(format string, args ...any) {
 	m.faults = append(m.faults, fmt.Sprintf("%v: ", m.now)+fmt.Sprintf(format, args...))
@@ -100,7 +137,8 @@ func (m *slotModel) exactFor(w *modelWaiter) bool {
 
 // exact reports whether the Pacer must know the future.
 func (m *slotModel) exact() bool {
-	return m.cfg.MaxInFlight == 0 && !slices.ContainsFunc(m.rules, func(r *modelRule) bool { return r.Cost > 0 || r.Bucket > 0 })
+	costly := func(q *modelQuota) bool { return q.unit != "" && m.knows(q) }
+	return m.cfg.MaxInFlight == 0 && !slices.ContainsFunc(m.quotas, costly) && !slices.ContainsFunc(m.rules, func(r *modelRule) bool { return r.Cost > 0 || r.Bucket > 0 })
 }
 
 func costIn(costs map[string]int, unit string) int {
@@ -125,7 +163,7 @@ func (r *modelRule) fits(at time.Duration, cost int) bool {
 	held := cost
 	for _, c := range r.charges {
 		if c.at > at-r.period {
-			held += c.cost
+			held += c.kept
 		}
 	}
 	return held <= limit
@@ -134,11 +172,29 @@ func (r *modelRule) fits(at time.Duration, cost int) bool {
 // drawn returns what is missing in a bucket, in costs times Period.
 func (r *modelRule) drawn(at time.Duration) int64 {
 	drawn, last := int64(0), time.Duration(0)
-	for _, c := range r.charges { // in order of time
-		drawn = max(0, drawn-int64(c.at-last)*int64(max(r.Calls, r.Cost))) + int64(c.cost)*int64(r.Period)
-		last = c.at
+	earlier := r.earlier
+	flow := func(to time.Duration) (period int64) {
+		for len(earlier) > 0 && earlier[0].until <= to {
+			now, then := earlier[0], modelRate{r.Limit, 0}
+			if earlier = earlier[1:]; len(earlier) > 0 {
+				then = earlier[0]
+			}
+			drawn = max(0, drawn-int64(now.until-last)*int64(max(now.Calls, now.Cost)))
+			drawn, last = now.inPeriodsOf(then, drawn), now.until
+		}
+		now := r.Limit
+		if len(earlier) > 0 {
+			now = earlier[0].Limit
+		}
+		drawn, last = max(0, drawn-int64(to-last)*int64(max(now.Calls, now.Cost))), to
+		return int64(now.Period)
 	}
-	return max(0, drawn-int64(at-last)*int64(max(r.Calls, r.Cost)))
+	for _, c := range r.charges { // in order of time
+		period := flow(c.at)
+		drawn += int64(c.kept) * period
+	}
+	flow(at)
+	return drawn
 }
 
 // opens returns the first moment from a time on when r's window or bucket has room.
@@ -163,7 +219,7 @@ func (r *modelRule) interval() time.Duration { return r.period / time.Duration(r
 func (r *modelRule) nextSlot() time.Duration {
 	next := time.Duration(math.MinInt64)
 	for _, c := range r.charges {
-		if c.onGrid && c.cost > 0 {
+		if c.onGrid && c.kept > 0 {
 			next = max(next, c.slot+r.interval())
 		}
 	}
@@ -187,7 +243,11 @@ func (m *slotModel) due(from time.Duration, costs map[string]int) time.Duration 
 
 // charge records a start, or what one was settled to.
 func (r *modelRule) charge(at time.Duration, cost int, further bool) *modelCharge {
-	c := &modelCharge{at: at, cost: cost, further: further}
+	c := &modelCharge{at: at, cost: cost, kept: cost, further: further}
+	if r.window() {
+		c.kept = min(cost, r.most)
+	}
+	c.fresh = r.Bucket > 0 && cost > 0 && r.drawn(at) == 0
 	if r.Even && !further {
 		c.onGrid, c.slot = true, max(r.nextSlot(), r.windowOpened(at))
 		if at-r.interval() >= c.slot {
@@ -202,7 +262,7 @@ func (r *modelRule) charge(at time.Duration, cost int, further bool) *modelCharg
 func (r *modelRule) windowOpened(at time.Duration) time.Duration {
 	held, opened := 0, time.Duration(math.MinInt64)
 	for _, c := range slices.Backward(r.charges) {
-		if held += c.cost; held >= r.Calls {
+		if held += c.kept; held >= r.Calls {
 			opened = c.at + r.period
 			break
 		}
@@ -219,12 +279,14 @@ func (m *slotModel) start(action int, costs map[string]int, held bool) {
 		m.faultf("the model itself starts too early")
 	}
 	m.beginItems(s, costs)
+	for _, unit := range m.units {
+		s.costs[unit] = costIn(costs, unit)
+	}
 	for _, r := range m.rules {
 		cost := costIn(costs, r.Unit)
 		if !r.fits(m.now, cost) {
 			m.faultf("the model itself breaks %v", r.Limit)
 		}
-		s.costs[r.Unit] = cost
 		s.charges[r] = append(s.charges[r], r.charge(m.now, cost, false))
 	}
 	if held || !m.holds() {
@@ -239,10 +301,13 @@ func (m *slotModel) start(action int, costs map[string]int, held bool) {
 // forgotten reports whether r does not remember a charge any more. Windows of starts have one
 // record, for the longest of them.
 func (m *slotModel) forgotten(r *modelRule, c *modelCharge) bool {
+	if c.lost {
+		return true
+	}
 	if r.Bucket == 0 {
 		period := r.period
 		for _, other := range m.rules {
-			if r.Cost == 0 && other.Cost == 0 && other.Bucket == 0 {
+			if r.window() && other.window() {
 				period = max(period, other.period)
 			}
 		}
@@ -259,7 +324,10 @@ func (m *slotModel) settle(action int, unit string, cost int) (settled, charged 
 	if s == nil || !s.held || s.canceled || cost < 0 || !m.counts(unit) {
 		return false, false
 	}
-	was := s.costs[unit]
+	was, counted := s.costs[unit]
+	if !counted {
+		return false, false
+	}
 	if cost > was {
 		s.costs[unit] = cost
 		m.chargeItem(s, unit, cost-was)
@@ -286,9 +354,9 @@ func (m *slotModel) giveBack(s *modelSlot, unit string, all int) bool {
 		if r.Unit != unit {
 			continue
 		}
-		before := int64(0)
+		drawn := int64(0)
 		if r.Bucket > 0 {
-			before = r.drawn(m.now)
+			drawn = r.drawn(m.now)
 		}
 		less := all
 		for _, c := range slices.Backward(s.charges[r]) {
@@ -297,9 +365,14 @@ func (m *slotModel) giveBack(s *modelSlot, unit string, all int) bool {
 			if part == 0 || m.forgotten(r, c) {
 				continue
 			}
-			restore = append(restore, func() { c.cost += part })
-			c.cost -= part
-			some = some || r.Bucket == 0 || r.drawn(m.now) < before
+			before := c.kept
+			restore = append(restore, func() { c.cost, c.kept = c.cost+part, before })
+			if c.cost -= part; r.window() {
+				c.kept = min(c.kept, c.cost)
+			} else {
+				c.kept -= min(c.kept, part)
+			}
+			some = some || r.Bucket == 0 || r.drawn(m.now) < drawn
 		}
 	}
 	if !some {

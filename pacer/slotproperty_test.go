@@ -74,6 +74,7 @@ type deed struct {
 	slot     int            // settle, done, give up, report: of which deed
 	unit     string         // settle
 	cost     int            // settle
+	limits   []pacer.Limit  // change
 }
 
 const (
@@ -84,6 +85,7 @@ const (
 	giveUp  = "cancel the slot"
 	report  = "report"
 	resume  = "resume"
+	change  = "change the limits"
 )
 
 // A history is a config and what happens to its pacer.
@@ -92,6 +94,8 @@ type history struct {
 	moments time.Duration
 	cfg     pacer.Config
 	learns  bool // from what servers say
+	kinds   int  // of limits
+	changes bool // of limits
 	deeds   []deed
 }
 
@@ -110,33 +114,21 @@ func newHistory(r *rand.Rand) *history {
 
 // configure makes up a config and returns how far apart starts are in the long run.
 func (h *history) configure() (interval time.Duration) {
-	kinds := 5
+	h.kinds = 5
 	if h.IntN(3) == 0 {
-		kinds = 2 // the future is known
+		h.kinds = 2 // the future is known
 	}
+	h.changes = h.IntN(2) == 0
 	for range 1 + h.IntN(4) {
-		n := 1 + h.IntN(8)
-		period := time.Duration(n) * grain * time.Duration(1+h.IntN(100_000))
-		if h.IntN(3) == 0 {
-			period += time.Duration(h.Int64N(int64(period))) // not a multiple any more
-		}
-		l := pacer.Limit{Calls: n, Period: period}
-		switch h.IntN(kinds) {
-		case 1:
-			l.Even = true
-		case 2:
-			l.Bucket = 1 + h.IntN(10)
-		case 3, 4:
-			l.Calls, l.Cost = 0, 10*n
-			l.Unit = []string{"tokens", "points"}[h.IntN(2)]
-			if h.IntN(2) == 0 {
-				l.Bucket = 20 + h.IntN(80)
-			}
-		}
+		l := h.limit()
 		h.cfg.Limits = append(h.cfg.Limits, l)
-		interval = max(interval, period/time.Duration(n))
+		n := l.Calls
+		if l.Cost > 0 {
+			n = l.Cost / 10
+		}
+		interval = max(interval, l.Period/time.Duration(n))
 	}
-	if kinds > 2 && h.IntN(3) == 0 {
+	if h.kinds > 2 && h.IntN(3) == 0 {
 		h.cfg.MaxInFlight = 1 + h.IntN(5)
 		if h.IntN(8) == 0 {
 			h.cfg.Limits = nil
@@ -158,9 +150,32 @@ func (h *history) configure() (interval time.Duration) {
 	return interval
 }
 
+func (h *history) limit() pacer.Limit {
+	n := 1 + h.IntN(8)
+	period := time.Duration(n) * grain * time.Duration(1+h.IntN(100_000))
+	if h.IntN(3) == 0 {
+		period += time.Duration(h.Int64N(int64(period))) // not a multiple any more
+	}
+	l := pacer.Limit{Calls: n, Period: period}
+	switch h.IntN(h.kinds) {
+	case 1:
+		l.Even = true
+	case 2:
+		l.Bucket = 1 + h.IntN(10)
+	case 3, 4:
+		l.Calls, l.Cost = 0, 10*n
+		l.Unit = []string{"tokens", "points"}[h.IntN(2)]
+		if h.IntN(2) == 0 {
+			l.Bucket = 20 + h.IntN(80)
+		}
+	}
+	return l
+}
+
 func (h *history) act(interval time.Duration) {
 	gap := interval/3 + time.Duration(h.Int64N(int64(2*interval)))
 	at := time.Duration(0)
+	limits := h.cfg.Limits
 	for range 50 {
 		if h.IntN(3) > 0 {
 			at += time.Duration(h.Int64N(int64(3 * gap)))
@@ -193,6 +208,11 @@ func (h *history) act(interval time.Duration) {
 			d.deadline = h.moment(at+2*grain, 10*interval)
 		}
 		h.deeds = append(h.deeds, d)
+		if h.changes && h.IntN(12) == 0 {
+			limits = h.otherLimits(limits)
+			h.deeds = append(h.deeds, deed{at: h.moment(at, grain), do: change, limits: limits})
+			held = false
+		}
 		if held {
 			h.follow(len(h.deeds)-1, at, interval)
 		}
@@ -347,6 +367,10 @@ func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
 				slot.Done()
 			case giveUp:
 				slot.Cancel()
+			case change:
+				if err := p.SetLimits(d.limits...); err != nil {
+					out.how = err.Error()
+				}
 			case report:
 				out.how = unchanged
 				if tell == nil {
@@ -550,6 +574,8 @@ func (m *slotModel) do(i int, d deed, want *outcome, got []outcome) {
 		m.done(d.slot)
 	case giveUp:
 		m.cancel(d.slot)
+	case change:
+		m.setLimits(d.limits, got)
 	case report:
 		want.how = unchanged
 		if s := m.slots[d.slot]; s != nil && !s.canceled {
@@ -566,7 +592,7 @@ func (m *slotModel) arrive(i int, d deed, want *outcome, all []outcome) {
 	got := all[i]
 	w := &modelWaiter{
 		action: i, costs: d.costs, want: want, held: d.do != wait && (!d.admit || m.holds()),
-		heard: d.do != wait, joined: m.now, arrived: m.now, deadline: math.MaxInt64, latest: math.MaxInt64,
+		admit: d.admit, heard: d.do != wait, joined: m.now, arrived: m.now, deadline: math.MaxInt64, latest: math.MaxInt64,
 	}
 	if d.arrived != 0 {
 		w.arrived = min(m.now, d.arrived)
@@ -653,6 +679,7 @@ func (m *slotModel) resume() {
 	for _, q := range m.quotas {
 		if q.remaining == 0 {
 			q.reset, q.ends = 0, 0
+			q.from, q.oldest = q.number, q.number
 		}
 	}
 }

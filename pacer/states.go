@@ -62,19 +62,24 @@ type probe struct {
 }
 
 func newStates(cfg Config) states {
-	s := states{period: forever}
+	var s states
 	if cfg.Outage != nil {
 		s.after = cmp.Or(cfg.Outage.After, defaultAfter)
 	}
-	calls := 0
-	for _, l := range cfg.Limits {
-		calls = max(calls, l.Calls)
+	s.under(cfg.Limits)
+	return s
+}
+
+// under makes s go on under other limits.
+func (s *states) under(limits []Limit) {
+	s.most, s.period, s.spacing = 0, forever, 0
+	for _, l := range limits {
+		s.most = max(s.most, l.Calls)
 		if l.Period < s.period {
 			s.period, s.spacing = l.Period, l.Period/time.Duration(max(l.Calls, l.Cost))
 		}
 	}
-	s.most = cmp.Or(calls, manyStarts)
-	return s
+	s.most = cmp.Or(s.most, manyStarts)
 }
 
 // due returns when a caller may start as far as the state is concerned, of whom a report will

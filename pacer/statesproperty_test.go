@@ -264,11 +264,14 @@ func (w *world) refused(err error, joined, deadline time.Duration, heard bool) {
 func (w *world) run(t *testing.T) {
 	w.pacer, w.began = pacerWith(t, w.cfg), time.Now()
 	var wg sync.WaitGroup
-	for range 3 + w.IntN(12) {
-		seed := w.Uint64()
+	seeds, events := make([]uint64, 3+w.IntN(12)), w.IntN(6)
+	for i := range seeds {
+		seeds[i] = w.Uint64()
+	}
+	for _, seed := range seeds {
 		wg.Go(func() { w.call(t.Context(), rand.New(rand.NewPCG(seed, 1))) })
 	}
-	for range w.IntN(6) {
+	for range events {
 		w.mu.Lock()
 		d, length, resumes := w.moment(60*time.Second), time.Duration(w.IntN(40))*time.Second, w.IntN(3) == 0
 		w.mu.Unlock()

@@ -31,11 +31,13 @@ type Stats struct {
 
 	// Next is when the next start may happen: the moment of the call to Stats,
 	// or later if a limit or a pause says so. It is for whoever waits longest, and for
-	// a start that costs 1 if nobody does. When a flight ends is not known to it.
+	// a start that costs 1 if nobody does. When a flight ends, or a probe is answered, is not
+	// known to it.
 	Next time.Time
 
 	// Predicted is when a caller would start who came now and whose call costs 1. Where
-	// costs or flights decide it may be later.
+	// costs or flights decide it may be later, and while State is not StateFlowing it is
+	// but a moment before which nobody starts.
 	Predicted time.Time
 
 	// Late is how many starts came more than a millisecond, or an even limit's
@@ -100,13 +102,12 @@ func (p *Pacer) Stats() Stats {
 			stats.State, stats.Cause = StatePaused, p.learned.cause(now)
 		}
 	}
-	one := new(Slot)
-	one.estimate(context.Background(), p.keys)
+	one := p.estimate(context.Background(), new(Slot))
 	head := one
 	if p.queue.head != nil {
 		head = p.queue.head.slot
 	}
-	stats.Next = when(max(p.states.due(true), p.due(head)))
+	stats.Next = when(max(p.states.bound(), p.due(head)))
 	stats.Predicted = when(p.predict(&waiter{slot: one, heard: true, arrived: now}, now))
 	stats.Limits = p.limitStats(now, when)
 	stats.Quotas = p.learned.stats(now, when)
@@ -119,7 +120,7 @@ func (p *Pacer) limitStats(now time.Duration, when func(time.Duration) time.Time
 	windows, rules := p.schedule.limits, p.schedule.rules
 	for i, l := range p.limits {
 		all[i].Limit = l
-		if l.Cost == 0 && l.Bucket == 0 {
+		if l.isWindow() {
 			w := &windows[0]
 			windows = windows[1:]
 			all[i].Used = p.schedule.used(w, now)

@@ -189,3 +189,18 @@ func TestStatsOfABucketNeverPromiseTooMuch(t *testing.T) {
 		}
 	})
 }
+
+func TestNextIsNotTheSilenceOfAProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 100, Period: time.Second}}, Outage: &pacer.Outage{After: 1}})
+		slotOf(t, p, t.Context()).Report(pacer.Outcome{Failed: true})
+		if got := p.Stats(); !got.Next.Equal(time.Now().Add(100*time.Millisecond)) || !got.Predicted.Equal(got.Next) {
+			t.Errorf("%v: next in %v, predicted in %v, want the first probe", got.State, time.Until(got.Next), time.Until(got.Predicted))
+		}
+		time.Sleep(100 * time.Millisecond)
+		slotOf(t, p, t.Context()) // a probe, that may be answered at any moment
+		if got := p.Stats(); !got.Next.Equal(time.Now()) || !got.Predicted.Equal(time.Now()) {
+			t.Errorf("%v: next in %v, predicted in %v, want now at the earliest", got.State, time.Until(got.Next), time.Until(got.Predicted))
+		}
+	})
+}

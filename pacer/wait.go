@@ -29,10 +29,10 @@ func (s start) came() time.Time {
 // the caller will be heard of again, so that it gets a slot where the pacer has a use for one.
 func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 	needed := s
-	if s == nil && (len(p.units) > 1 || heard && p.flights.max > 0) {
+	if s == nil && heard && p.flights.max > 0 {
 		s = new(Slot)
 	}
-	p.estimate(ctx, s)
+	s = p.estimate(ctx, s)
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
@@ -45,6 +45,7 @@ func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 		p.mu.Unlock()
 		return start{}, errHolds
 	}
+	s = p.complete(ctx, s)
 	if ctx.Err() != nil || p.sleeper == nil || len(p.schedule.rules) > 0 { // unfit costs more than a free slot should
 		if err := p.unfit(ctx, s); err != nil {
 			p.mu.Unlock()
@@ -146,11 +147,18 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 	}
 }
 
-// estimate notes what a start costs, where anything but starts is counted.
-func (p *Pacer) estimate(ctx context.Context, s *Slot) {
-	if len(p.units) > 1 {
-		s.estimate(ctx, p.keys)
+// estimate notes what a start costs, where anything but starts is counted. s is nil where it
+// needs no slot but for that.
+func (p *Pacer) estimate(ctx context.Context, s *Slot) *Slot {
+	keys := p.keys.Load()
+	if keys == nil {
+		return s
 	}
+	if s == nil {
+		s = new(Slot)
+	}
+	s.estimate(ctx, *keys)
+	return s
 }
 
 // wake is rouse for a gate that learned something by itself.
@@ -176,11 +184,15 @@ func (p *Pacer) unfit(ctx context.Context, s *Slot) error {
 		return canceled(ctx)
 	}
 	if r := p.schedule.tooCostly(s.cost()); r != nil {
-		err := p.refuse(ErrTooCostly, forever)
-		err.cost, err.limit, err.unit = s.costs[r.unit], r.most, p.units[r.unit]
-		return err
+		return p.refuseCost(s, r)
 	}
 	return nil
+}
+
+func (p *Pacer) refuseCost(s *Slot, r *rule) *Error {
+	err := p.refuse(ErrTooCostly, forever)
+	err.cost, err.limit, err.unit = s.cost()[r.unit], r.most, p.units[r.unit]
+	return err
 }
 
 // gate returns what decides when the head may start.
@@ -243,6 +255,7 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, heard bool, now time.Durat
 	p.states.advance(now)
 	call := p.arrival(ctx, now)
 	w := &waiter{
+		ctx:      ctx,
 		slot:     s,
 		heard:    heard,
 		back:     p.stepsBack(call),

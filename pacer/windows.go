@@ -17,6 +17,7 @@ type windows struct {
 	period time.Duration       // the longest Period
 	reach  time.Duration       // how old a start may be and still say where a grid goes on; 0 = there is none
 	starts ring[time.Duration] // oldest first; no more are remembered than limits look back to
+	cut    ring[spent]         // what was charged beyond the largest Calls, and how much of it is on the record
 	forgot bool                // a start that was made
 }
 
@@ -38,6 +39,17 @@ func (ws *windows) add(l Limit, margin time.Duration) {
 	ws.limits = append(ws.limits, w)
 	ws.calls = max(ws.calls, w.calls)
 	ws.period = max(ws.period, w.period)
+}
+
+// tolerance returns how late after its slot a start is not late.
+func (ws *windows) tolerance() time.Duration {
+	tolerance := time.Millisecond
+	for i := range ws.limits {
+		if g := ws.limits[i].grid; g != nil {
+			tolerance = g.interval
+		}
+	}
+	return tolerance
 }
 
 // due returns when there is room for one more start in all of them.
@@ -144,7 +156,10 @@ func (ws *windows) takeOver(starts []time.Duration, complete bool, newest time.D
 // charge counts n further starts at now. They fill windows but are not on the grid,
 // since nothing was sent at that time.
 func (ws *windows) charge(now time.Duration, n int) {
-	for range ws.counted(n) {
+	if ws.calls == 0 {
+		return
+	}
+	for range ws.counted(now, n) {
 		for i := range ws.limits {
 			if g := ws.limits[i].grid; g != nil {
 				g.taken.pushBack(notOnGrid)
@@ -154,9 +169,30 @@ func (ws *windows) charge(now time.Duration, n int) {
 	}
 }
 
-// counted returns how often n starts at one time are recorded: more than the largest
-// Calls fill a window no more than that.
-func (ws *windows) counted(n int) int { return min(n, ws.calls, maxFurther) }
+// counted returns how often n starts at one time are to be recorded: more than the largest
+// Calls fill a window no more than that. It notes where that is less.
+func (ws *windows) counted(at time.Duration, n int) int {
+	most := min(ws.calls, maxFurther)
+	if n <= most {
+		return n
+	}
+	for ws.cut.len > 0 && add(ws.cut.at(0).at, ws.period) <= at {
+		ws.cut.popFront()
+	}
+	if ws.cut.len == 0 || ws.cut.last().at < at {
+		ws.cut.pushBack(spent{at, uint64(most)})
+	}
+	return most
+}
+
+// recorded returns how many of n starts that were charged at a time are on the record.
+func (ws *windows) recorded(at time.Duration, n int) int {
+	i := sort.Search(ws.cut.len, func(i int) bool { return ws.cut.at(i).at >= at })
+	if i < ws.cut.len && ws.cut.at(i).at == at {
+		n = min(n, number(ws.cut.at(i).cost))
+	}
+	return n
+}
 
 // settle makes the starts recorded at a time fewer, if they still count, and reports that.
 func (ws *windows) settle(now, at time.Duration, from, to int) bool {
@@ -168,7 +204,7 @@ func (ws *windows) settle(now, at time.Duration, from, to int) bool {
 	if first == after {
 		return false
 	}
-	n := min(ws.counted(from)-ws.counted(to), after-first)
+	n := min(ws.recorded(at, from)-ws.recorded(at, to), after-first)
 	ws.starts.remove(after-n, n)
 	for i := range ws.limits {
 		if g := ws.limits[i].grid; g != nil {

@@ -18,16 +18,16 @@ type config struct {
 
 const usage = `quickstart calls a server on loopback through a paced and retried http.Client,
 draws when each attempt reached the server, and does the same with a limiter
-outside the retries for contrast.
+outside the retries for contrast. Then it draws an outage.
 
 `
 
 func parse(args []string, help io.Writer) (config, error) {
 	cfg := config{
-		demo.Config{Calls: 20, Goroutines: 4, Quota: 5, Period: time.Second, Tolerance: 20 * time.Millisecond, FailEvery: 6}, "both",
+		demo.Config{Calls: 20, Goroutines: 4, Quota: 5, Period: time.Second, Tolerance: 20 * time.Millisecond, FailEvery: 6}, "all",
 	}
 	fs := cfg.Flags("quickstart")
-	fs.Var(choice{&cfg.mode, []string{"burst", "drip", "both"}}, "mode", "`how` to use the quota: burst, drip or both")
+	fs.Var(choice{&cfg.mode, []string{"burst", "drip", "outage", "all"}}, "mode", "show `what`: the quota used in bursts, or drop by drop, or an outage; or all")
 	err := cfg.Parse(fs, usage, args, help)
 	return cfg, err
 }

@@ -2,7 +2,8 @@
 //
 // It starts a server on loopback that allows a few requests a second, sends it more calls than that through the chain
 // Fallback, Retry, Pace, and draws what the server saw: first with the quota used in bursts, then evenly. The same load then
-// goes through the same layers as they are usually stacked, with the limiter outside the retries.
+// goes through the same layers as they are usually stacked, with the limiter outside the retries. At last two servers go down,
+// and one of their clients notices.
 //
 //	go run ./examples/quickstart
 //	go run ./examples/quickstart -h
@@ -102,6 +103,19 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 		return demo.Refused("quickstart", err, stderr)
 	}
 	show := screen{demo.NewScreen(stdout, os.Getenv)}
+	code := 0
+	if cfg.mode != "outage" {
+		code = runQuota(cfg, show, stderr)
+	}
+	if cfg.mode == "outage" || cfg.mode == "all" {
+		load := outageLoad(cfg)
+		show.outage(load, playOutage(load, onLoopback))
+	}
+	return code
+}
+
+// runQuota shows how the quota is used, and returns the exit code.
+func runQuota(cfg config, show screen, stderr io.Writer) int {
 	show.intro(cfg)
 	var results []result
 	for _, s := range scenarios(cfg) {

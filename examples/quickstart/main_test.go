@@ -124,7 +124,7 @@ func TestEachModeHasItsScenarios(t *testing.T) {
 	for mode, want := range map[string]string{
 		"burst": "paced, burst; usual order",
 		"drip":  "paced, drip; usual order",
-		"both":  "paced, burst; paced, drip; usual order",
+		"all":   "paced, burst; paced, drip; usual order",
 	} {
 		var titles []string
 		for _, s := range scenarios(defaults(t, "-mode", mode)) {
@@ -227,7 +227,7 @@ func TestTheDemoRunsOnLoopback(t *testing.T) {
 func TestABadFlagIsNamedWithItsValueAndWhatIsAllowed(t *testing.T) {
 	var errs bytes.Buffer
 	code := run([]string{"-mode", "flood"}, os.Stdout, &errs)
-	const want = "quickstart: invalid value \"flood\" for flag -mode: must be one of burst, drip, both (-h explains the flags)\n"
+	const want = "quickstart: invalid value \"flood\" for flag -mode: must be one of burst, drip, outage, all (-h explains the flags)\n"
 	if code != 2 || errs.String() != want {
 		t.Errorf("exit code %d, %q, want 2 and %q", code, &errs, want)
 	}
@@ -238,7 +238,7 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 	if _, err := parse([]string{"-h"}, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Fatalf("got %v, want %v", err, flag.ErrHelp)
 	}
-	for _, want := range []string{"outside the retries", "-calls N", "-mode how", "(default both)"} {
+	for _, want := range []string{"outside the retries", "-calls N", "-mode what", "(default all)"} {
 		if !strings.Contains(help.String(), want) {
 			t.Errorf("no %q in:\n%s", want, &help)
 		}

@@ -4,7 +4,9 @@ go 1.26.0
 
 require (
 	github.com/PuerkitoBio/rehttp v1.4.0
+	github.com/failsafe-go/failsafe-go v0.9.8
 	github.com/go-redis/redis_rate/v10 v10.0.1
+	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/pacedhttp/pacedhttp v0.1.0
 	github.com/pacedhttp/pacedhttp/pacer/redispacer v0.1.0
 	github.com/redis/go-redis/v9 v9.23.0
@@ -16,6 +18,11 @@ require (
 	go.opentelemetry.io/otel/trace v1.47.0
 	go.uber.org/ratelimit v0.3.1
 	golang.org/x/time v0.16.0
+)
+
+require (
+	github.com/bits-and-blooms/bitset v1.24.4 // indirect
+	github.com/influxdata/tdigest v0.0.1 // indirect
 )
 
 require (

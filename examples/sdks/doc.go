@@ -1,0 +1,7 @@
+// Package sdks shows how the SDKs of well-known APIs are wired to pacedhttp: one file an SDK, and
+// in its test a fake of the vendor's API that enforces the limits which the vendor documents.
+//
+// The rule is short. An SDK that retries keeps its retryer and gets
+// [github.com/pacedhttp/pacedhttp.Pace] alone beneath, so that its retries take slots too. An
+// SDK that does not retry gets [github.com/pacedhttp/pacedhttp.Retry] as well.
+package sdks
