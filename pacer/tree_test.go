@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+var recording sync.Mutex // of what several callers record
 
 // many lets n callers wait at p, and has record told when one starts.
 func many(t *testing.T, p *Pacer, n int, ctx context.Context, record func()) {
@@ -15,6 +18,8 @@ func many(t *testing.T, p *Pacer, n int, ctx context.Context, record func()) {
 	for range n {
 		go func() {
 			if p.Wait(ctx) == nil {
+				recording.Lock()
+				defer recording.Unlock()
 				record()
 			}
 		}()
@@ -51,23 +56,21 @@ func TestWeightsShareAParentWithinOneStart(t *testing.T) {
 			ctx, cancel := context.WithCancel(WithCost(t.Context(), "tokens", 10))
 			var got [3]int
 			weights := [3]int{1, 3, 9}
-			turn := make(chan struct{}, 1)
-			turn <- struct{}{}
 			for i, weight := range weights {
 				many(t, child(t, Config{Parent: root, Weight: weight}), 200, ctx, func() {
-					<-turn
 					got[i]++
-					turn <- struct{}{}
 				})
 			}
 			for round := range 10 {
 				time.Sleep(13 * time.Second)
 				synctest.Wait()
+				recording.Lock()
 				for i, weight := range weights {
 					if want := weight * (round + 1); got[i] < want-1 || got[i] > want+1 {
 						t.Errorf("%v after %d rounds: %v starts, want %v each", parent, round+1, got, weights)
 					}
 				}
+				recording.Unlock()
 			}
 			cancel()
 			synctest.Wait()
@@ -107,17 +110,19 @@ func TestAChildIsNotOwedWhatItDidNotWant(t *testing.T) {
 		many(t, a, 100, ctx, func() { got = append(got, "a") })
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
+		recording.Lock()
 		got = nil
+		recording.Unlock()
 		many(t, b, 100, ctx, func() { got = append(got, "b") })
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		cancel()
 		synctest.Wait()
 		for i, name := range got[1:] {
 			if name == got[i] {
 				t.Fatalf("starts in the order %v, want one of each in turn", got)
 			}
 		}
-		cancel()
-		synctest.Wait()
 	})
 }
 
