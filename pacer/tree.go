@@ -40,7 +40,7 @@ func (m *mutex) the() *sync.Mutex {
 	return &m.own
 }
 
-// Parent returns Config.Parent.
+// Parent returns Config.Parent, nil where there is none.
 func (p *Pacer) Parent() *Pacer { return p.parent }
 
 // The methods below need p.mu, but for adopted.
@@ -220,7 +220,7 @@ func (p *Pacer) ready(now time.Duration) bool {
 func (p *Pacer) dueFor(s *Slot, heard bool, now time.Duration) time.Duration {
 	p.states.advance(now)
 	due := max(p.states.due(heard), p.learned.due(nil, s.cost()))
-	if p.flights.full() {
+	if p.flights.full() || p.schedule.tooCostly(s.cost()) != nil { // SetLimits is about to refuse it
 		return forever
 	}
 	if p.remote == nil {

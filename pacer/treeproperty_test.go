@@ -3,6 +3,7 @@ package pacer
 import (
 	"context"
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -10,8 +11,7 @@ import (
 	"time"
 )
 
-// treeSeeds are the random histories of a tree that are judged.
-const treeSeeds = 300
+var treeSeeds = flag.Int("treeseeds", 300, "how many random histories TestRandomTrees judges")
 
 // A grove is a tree of three levels under random operations, and what became of them.
 type grove struct {
@@ -179,7 +179,7 @@ func (g *grove) judge() {
 }
 
 func TestRandomTrees(t *testing.T) {
-	for seed := range uint64(treeSeeds) {
+	for seed := range uint64(*treeSeeds) {
 		synctest.Test(t, func(t *testing.T) {
 			g := &grove{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), began: time.Now()}
 			g.costs = seed%2 == 0
