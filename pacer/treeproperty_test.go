@@ -2,7 +2,6 @@ package pacer
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"math/rand/v2"
 	"slices"
@@ -85,9 +84,6 @@ func (g *grove) call(i int) {
 		came := time.Now()
 		s, err := g.pacers[i].Acquire(ctx)
 		if err != nil {
-			if errors.Is(err, ErrDeadline) && ctx.Err() == nil && time.Until(deadline(ctx)) <= 0 {
-				g.t.Errorf("refused for a deadline that has passed")
-			}
 			return
 		}
 		recording.Lock()
@@ -113,11 +109,6 @@ func (g *grove) call(i int) {
 		s.Done()
 	}()
 	synctest.Wait()
-}
-
-func deadline(ctx context.Context) time.Time {
-	at, _ := ctx.Deadline()
-	return at
 }
 
 // working checks that nobody waits for nothing: whoever goes first of a pacer's own callers, and
