@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"math/rand/v2"
@@ -158,7 +159,8 @@ func (g *grove) judge() {
 			}
 		}
 		last := -1
-		for _, s := range g.record {
+		slices.SortStableFunc(all, func(a, b treeStart) int { return cmp.Compare(a.slot.level(g.pacers[q]).number, b.slot.level(g.pacers[q]).number) })
+		for _, s := range all {
 			if s.pacer == q && s.waited {
 				if s.number < last {
 					g.t.Errorf("pacer %d: caller %d started after %d", q, s.number, last)
