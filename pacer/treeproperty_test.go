@@ -159,7 +159,9 @@ func (g *grove) judge() {
 			}
 		}
 		last := -1
-		slices.SortStableFunc(all, func(a, b treeStart) int { return cmp.Compare(a.slot.level(g.pacers[q]).number, b.slot.level(g.pacers[q]).number) })
+		slices.SortStableFunc(all, func(a, b treeStart) int {
+			return cmp.Compare(a.slot.level(g.pacers[q]).number, b.slot.level(g.pacers[q]).number)
+		})
 		for _, s := range all {
 			if s.pacer == q && s.waited {
 				if s.number < last {
