@@ -38,6 +38,8 @@ func TestCheckFindsWhatCannotBeMeant(t *testing.T) {
 		"two Retry layers":        {[]pacedhttp.Middleware{retry, other, retry}, []string{"two Retry layers"}},
 		"three Retry layers":      {[]pacedhttp.Middleware{retry, retry, retry}, []string{"two Retry layers"}},
 		"one pacer twice":         {[]pacedhttp.Middleware{retry, pace, other, pace}, []string{"the same Waiter"}},
+		"a pacer and its Parent":  {[]pacedhttp.Middleware{retry, pace, pacedhttp.Pace(pacer.Must(pacer.Config{Parent: pacer.Must(pacer.Config{Parent: quota})}))}, []string{"a pacer and its Parent"}},
+		"two children":            {[]pacedhttp.Middleware{retry, pacedhttp.Pace(pacer.Must(pacer.Config{Parent: quota})), pacedhttp.Pace(pacer.Must(pacer.Config{Parent: quota}))}, nil},
 		"a hook below Retry":      {[]pacedhttp.Middleware{retry, told}, []string{"Observe or Log is below Retry"}},
 		"Log below Retry":         {[]pacedhttp.Middleware{retry, pacedhttp.Log(nil)}, []string{"Observe or Log is below Retry"}},
 		"Cost below Pace":         {[]pacedhttp.Middleware{retry, pace, other, costing(1)}, []string{"Cost is below Pace"}},

@@ -240,6 +240,22 @@ func (t *paceTransport) sameAs(other *paceTransport) bool {
 	return t.fixed != nil && reflect.TypeOf(t.fixed).Kind() == reflect.Pointer && t.fixed == other.fixed
 }
 
+// inLineWith reports whether the one's Waiter always is a pacer above the other's.
+func (t *paceTransport) inLineWith(other *paceTransport) bool {
+	a, _ := t.fixed.(*pacer.Pacer)
+	b, _ := other.fixed.(*pacer.Pacer)
+	return a != nil && b != nil && (isAbove(a, b) || isAbove(b, a))
+}
+
+func isAbove(p, child *pacer.Pacer) bool {
+	for child = child.Parent(); child != nil; child = child.Parent() {
+		if child == p {
+			return true
+		}
+	}
+	return false
+}
+
 // judge asks the policy of the Retry layer above, or the default where there is none. An
 // attempt that timed out has failed with that, whatever the base calls it.
 func judge(req *http.Request, resp *http.Response, err error, a *attempt) retrypolicy.Verdict {

@@ -94,7 +94,8 @@ func WrapClient(c *http.Client, mw ...Middleware) *http.Client {
 //   - Pace above Retry: retries take no slot;
 //   - Fallback below Retry: a failure that it replaces is hidden from Retry;
 //   - two Retry layers: their attempts multiply;
-//   - two Pace layers with the same Waiter: every attempt takes two slots;
+//   - two Pace layers with the same Waiter, or with a *pacer.Pacer and one that is its Parent, or
+//     that one's: every attempt takes two slots;
 //   - Cost below Pace: the slot is taken before the cost is known;
 //   - Observe or Log below Retry, with a hook that only Retry calls.
 //
@@ -129,6 +130,9 @@ func (t *Transport) Check() error {
 		case *paceTransport:
 			if slices.ContainsFunc(above, l.sameAs) {
 				find("two Pace layers have the same Waiter: every attempt takes two slots")
+			}
+			if slices.ContainsFunc(above, l.inLineWith) {
+				find("two Pace layers have a pacer and its Parent: a start in the one takes a slot of the other already; list the child alone")
 			}
 			above = append(above, l)
 		}

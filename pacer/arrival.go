@@ -29,7 +29,7 @@ type arrivalKey struct{}
 // arrival returns when the caller with ctx came, or what it said.
 func (p *Pacer) arrival(ctx context.Context, now time.Duration) time.Duration {
 	if t, ok := ArrivalFromContext(ctx); ok {
-		return min(p.clock.Reading(t), max(now, p.came))
+		return min(p.clock.Reading(t), max(now, p.root().came))
 	}
 	return p.comes(now)
 }
@@ -37,6 +37,7 @@ func (p *Pacer) arrival(ctx context.Context, now time.Duration) time.Duration {
 // comes returns a moment for a caller who came now that no other has, so that it tells calls
 // apart.
 func (p *Pacer) comes(now time.Duration) time.Duration {
-	p.came = max(now, add(p.came, 1))
-	return p.came
+	root := p.root() // also apart from those of others in the tree
+	root.came = max(now, add(root.came, 1))
+	return root.came
 }

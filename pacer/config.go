@@ -20,13 +20,30 @@ const (
 type Config struct {
 	// Limits all hold at once: {Calls: 20, Period: time.Second} and {Cost: 90_000,
 	// Unit: "tokens", Period: time.Minute}, say. There must be at least one, unless
-	// MaxInFlight is set. They may count in at most 16 units.
+	// MaxInFlight or Parent is set. They may count in at most 16 units.
 	Limits []Limit
 
 	// MaxInFlight is how many slots may be granted and not Done at once; 0 means
 	// unbounded. With it callers must use [Pacer.Acquire]: [Pacer.Wait] fails and
 	// [Pacer.Allow] answers false.
 	MaxInFlight int
+
+	// Parent is a pacer that every start takes a slot of too, at the same moment or not at
+	// all. Of those who wait here only the first waits there, so that one child that is
+	// paused, slow or much in demand holds up no other; it does not count in the Parent's
+	// MaxWaiting. Parent may have a Parent itself, and callers of its own.
+	Parent *Pacer
+
+	// Weight is this pacer's share of Parent while others wait there too: twice the Weight
+	// gets twice the starts, each taken for its largest share of any of Parent's limits.
+	// Parent's own callers are one more child of weight 1. Nobody is owed what it did not
+	// want. 0 means 1; 1,000,000 is the most.
+	Weight int
+
+	// PassUp says that these limits are the program's own: what servers say, by
+	// [Slot.Report], is for the next pacer above that has Limits and no PassUp, or the
+	// topmost. That is always so where there are no Limits.
+	PassUp bool
 
 	// MaxWaiting is how many callers may wait at once; one more gets
 	// [ErrQueueFull]. 0 means unbounded. Who comes back, by [WithArrival] with a time
@@ -126,10 +143,14 @@ func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
 		return nil, err
 	}
 	clock := sleep.NewClock()
+	if cfg.Parent != nil {
+		clock = cfg.Parent.clock
+	}
 	p := &Pacer{
 		clock:      clock,
 		sleeper:    sleep.New(clock, cfg.Coarse),
 		limits:     slices.Clone(cfg.Limits),
+		passUp:     cfg.PassUp,
 		maxWaiting: cfg.MaxWaiting,
 		maxWait:    cfg.MaxWait,
 		maxPause:   cmp.Or(cfg.MaxPause, defaultMaxPause),
@@ -147,13 +168,16 @@ func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
 	if remote != nil {
 		p.remote = remote(p.wake)
 	}
+	if cfg.Parent != nil {
+		p.adopted(cfg.Parent, cmp.Or(cfg.Weight, 1))
+	}
 	return p, nil
 }
 
 func (cfg Config) validate() error {
 	var errs []error
-	if len(cfg.Limits) == 0 && cfg.MaxInFlight == 0 {
-		errs = append(errs, errors.New("pacer: Config.Limits is empty, must hold at least one Limit where MaxInFlight is 0"))
+	if len(cfg.Limits) == 0 && cfg.MaxInFlight == 0 && cfg.Parent == nil {
+		errs = append(errs, errors.New("pacer: Config.Limits is empty, must hold at least one Limit where MaxInFlight is 0 and Parent is nil"))
 	}
 	for i, l := range cfg.Limits {
 		errs = append(errs, l.problems(fmt.Sprintf("pacer: Config.Limits[%d].", i))...)
@@ -167,6 +191,7 @@ func (cfg Config) validate() error {
 		value      any
 	}{
 		{"MaxInFlight", " (unbounded)", cfg.MaxInFlight < 0, cfg.MaxInFlight},
+		{"Weight", " (1)", cfg.Weight < 0, cfg.Weight},
 		{"MaxWaiting", " (unbounded)", cfg.MaxWaiting < 0, cfg.MaxWaiting},
 		{"MaxWait", " (unbounded)", cfg.MaxWait < 0, cfg.MaxWait},
 		{"MaxPause", " (1m0s)", cfg.MaxPause < 0, cfg.MaxPause},
@@ -175,6 +200,18 @@ func (cfg Config) validate() error {
 		if f.negative {
 			errs = append(errs, fmt.Errorf("pacer: Config.%s is %v, must be 0%s or more", f.name, f.value, f.zero))
 		}
+	}
+	if cfg.Parent == nil && cfg.Weight > 0 {
+		errs = append(errs, fmt.Errorf("pacer: Config.Weight is %d, must be 0 where Parent is nil", cfg.Weight))
+	}
+	if cfg.Weight > maxWeight {
+		errs = append(errs, fmt.Errorf("pacer: Config.Weight is %d, must be at most %d", cfg.Weight, maxWeight))
+	}
+	if cfg.Parent == nil && cfg.PassUp {
+		errs = append(errs, errors.New("pacer: Config.PassUp is true, must be false where Parent is nil"))
+	}
+	if cfg.Parent != nil && cfg.Parent.sleeper == nil {
+		errs = append(errs, errors.New("pacer: Config.Parent is a Pacer without limits, must be made by New, Burst or Drip"))
 	}
 	if o := cfg.Outage; o != nil && o.After < 0 {
 		errs = append(errs, fmt.Errorf("pacer: Config.Outage.After is %d, must be 0 (%d) or more", o.After, defaultAfter))

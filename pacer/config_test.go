@@ -23,7 +23,7 @@ func TestNewReportsEveryInvalidField(t *testing.T) {
 		want []string
 	}{
 		{"nothing set", pacer.Config{}, []string{
-			"pacer: Config.Limits is empty, must hold at least one Limit where MaxInFlight is 0",
+			"pacer: Config.Limits is empty, must hold at least one Limit where MaxInFlight is 0 and Parent is nil",
 		}},
 		{"zero limit", pacer.Config{Limits: []pacer.Limit{{}}}, []string{
 			fmt.Sprintf("pacer: Config.Limits[0].Calls is 0, must be from 1 to %d", math.MaxInt),
@@ -35,7 +35,7 @@ func TestNewReportsEveryInvalidField(t *testing.T) {
 			"pacer: Config.MaxWaiting is -3, must be 0 (unbounded) or more",
 		}},
 		{"no limits and a bad queue", pacer.Config{MaxWaiting: math.MinInt}, []string{
-			"pacer: Config.Limits is empty, must hold at least one Limit where MaxInFlight is 0",
+			"pacer: Config.Limits is empty, must hold at least one Limit where MaxInFlight is 0 and Parent is nil",
 			fmt.Sprintf("pacer: Config.MaxWaiting is %d, must be 0 (unbounded) or more", math.MinInt),
 		}},
 		{"states", pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: s}}, MaxPause: -s, Outage: &pacer.Outage{After: -1}}, []string{

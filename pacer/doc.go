@@ -56,6 +56,12 @@
 // Settling to less makes room in that start's own place in time and wakes the head;
 // settling to more counts the excess from now.
 //
+// A tree: with Config.Parent a start takes a slot of the Parent too, at the same moment or not at
+// all; per host and per account, people before batch, and tenants are this. Only a child's first
+// caller waits at the Parent, and children share it by Weight. Two pacers asked one after the
+// other are two waits: the first slot is spent while its holder waits for the second.
+// Quotas that cross, per user and per model, are no tree.
+//
 // In flight: at most MaxInFlight slots are granted and not Done. The head waits for its
 // windows and for room in flight at once, so no permit is held while waiting for quota.
 //

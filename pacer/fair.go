@@ -33,6 +33,7 @@ type fair struct {
 
 // A class is one of those that a fair queue shares starts among.
 type class struct {
+	pacer  *Pacer // whose it is; nil for a pacer's own callers
 	weight uint64 // from 1 to maxWeight
 	tag    u128
 	over   uint64 // that weight did not divide

@@ -85,7 +85,7 @@ func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
 		return false
 	}
 	if is.state == StateDown || was.state == StateDown {
-		p.queue.reorder(p.stepsBack)
+		p.each(func(q *Pacer) { q.queue.reorder(q.stepsBack) })
 	}
 	if paused = is.state == StatePaused; paused {
 		p.gate().Pause(is.until)
@@ -100,49 +100,67 @@ func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
 
 // stepsBack returns how often a call has failed: while down it lets those go first that have
 // less often, or the oldest would use up their attempts as probes.
-func (p *Pacer) stepsBack(call time.Duration) int {
-	if p.states.state != StateDown {
-		return 0
+func (p *Pacer) stepsBack(call time.Duration) (failures int) {
+	for q := p; q != nil; q = q.parent {
+		if q.states.state == StateDown {
+			failures = max(failures, q.failures.of(call))
+		}
 	}
-	return p.failures.of(call)
+	return failures
 }
 
 // refusal returns why w, who would start at a time, or not before it, cannot be let wait; nil
 // if it can.
 func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
-	if p.states.state == StateDown && now >= p.expiry(w) {
-		return p.refuse(ErrDown, max(p.states.next-now, time.Millisecond))
+	for q := p; q != nil; q = q.parent {
+		if q.states.state == StateDown && now >= q.mayHold(w, p.maxPause) {
+			return p.refuse(ErrDown, max(q.states.next-now, time.Millisecond))
+		}
 	}
 	if kind := w.misses(at); kind != nil {
 		return p.refuse(kind, at-now)
 	}
-	switch expiry := p.expiry(w); {
-	case p.states.state == StatePaused && p.states.until > expiry:
-		return p.refuse(ErrPaused, p.states.until-now)
-	case p.states.state == StateProbing && now >= expiry:
-		return p.refuse(ErrPaused, max(p.states.due(w.heard), p.due(w.slot), add(now, time.Millisecond))-now)
-	}
-	if reset := p.learned.usedUp(w.slot.cost(), now); reset > now && reset > add(add(max(w.joined, p.learned.since), p.maxPause), sameReset) {
-		return p.refuse(ErrPaused, reset-now)
+	for q := p; q != nil; q = q.parent {
+		switch expiry := q.mayHold(w, p.maxPause); {
+		case q.states.state == StatePaused && q.states.until > expiry:
+			return p.refuse(ErrPaused, q.states.until-now)
+		case q.states.state == StateProbing && now >= expiry:
+			return p.refuse(ErrPaused, max(q.states.due(w.heard), p.due(w.slot), add(now, time.Millisecond))-now)
+		}
+		if q.learned == nil {
+			continue
+		}
+		if reset := q.learned.usedUp(w.slotAt(q).cost(), now); reset > now && reset > add(add(max(w.joined, q.learned.since), p.maxPause), sameReset) {
+			return p.refuse(ErrPaused, reset-now)
+		}
 	}
 	return nil
 }
 
-// expiry returns until when a state may hold w.
+// expiry returns until when a state, here or above, may hold w.
 func (p *Pacer) expiry(w *waiter) time.Duration {
+	expiry := forever
+	for q := p; q != nil; q = q.parent {
+		expiry = min(expiry, q.mayHold(w, p.maxPause))
+	}
+	return expiry
+}
+
+// mayHold returns until when p's own state may hold w, whose pacer has a MaxPause.
+func (p *Pacer) mayHold(w *waiter, maxPause time.Duration) time.Duration {
 	switch {
 	case p.states.state == StateFlowing, p.states.state == StateProbing && w.heard && p.states.probed == longAgo:
 		return forever // a limit may hold the first probe, for however long
 	case p.states.state != StateDown:
-		expiry := add(max(w.joined, p.states.since), p.maxPause)
+		expiry := add(max(w.joined, p.states.since), maxPause)
 		if p.states.state == StateProbing { // else a pause of MaxPause would refuse all but the probe
-			expiry = max(expiry, add(max(p.states.until, p.states.probed), min(p.maxPause, outagePatience)))
+			expiry = max(expiry, add(max(p.states.until, p.states.probed), min(maxPause, outagePatience)))
 		}
 		return expiry
 	case p.refuses:
 		return longAgo
 	default:
-		return add(p.states.since, p.maxPause)
+		return add(p.states.since, maxPause)
 	}
 }
 
@@ -171,6 +189,7 @@ func (p *Pacer) told(o Outcome) (pausedUntil time.Time) {
 		return next(0).told(o)
 	}
 	defer p.mu.Unlock()
+	p = p.speaker()
 	if p.sleeper == nil {
 		return time.Time{}
 	}

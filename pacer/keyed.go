@@ -272,6 +272,9 @@ func (p *Pacer) takeOver(other *Pacer) (at time.Duration) {
 // busyFor needs p.mu. Someone who waits may give up at any time and a flight may end, so
 // with either a pacer is busy for an instant at least, and no longer for sure.
 func (p *Pacer) busyFor() time.Duration {
+	if p.tree != nil && p.tree.children {
+		return forever
+	}
 	now := p.clock.Now()
 	p.states.advance(now)
 	if until := max(p.schedule.busyUntil(), p.states.busyUntil(p.maxPause), p.learned.busyUntil()); until > now {

@@ -3,7 +3,6 @@ package pacer
 import (
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,11 +22,14 @@ type Pacer struct {
 	refuses    bool // while down, from the first moment
 	margin     time.Duration
 
+	parent *Pacer
+	passUp bool
+
 	// calm says that states are idle. It is written under mu, and read without it by those who
 	// have nothing to say but that a start worked.
 	calm atomic.Bool
 
-	mu        sync.Mutex
+	mu        mutex
 	limits    []Limit
 	units     []string      // that starts are or were counted in, the first is "", starts themselves; more are only added
 	tolerance time.Duration // how late after its slot a start is not late
@@ -38,6 +40,7 @@ type Pacer struct {
 	states   states    // before all of them
 	failures failures
 	flights  flights
+	tree     *tree // nil without a parent and children
 	queue    queue
 	ahead    []int         // lent to queue.ahead
 	behind   []int         // lent to refuseTooLate
@@ -174,10 +177,10 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 		return nil, err
 	}
 	now := p.clock.Now()
-	w := waiter{slot: s, heard: true, arrived: p.arrival(ctx, now)}
+	w := waiter{pacer: p, ctx: ctx, slot: s, heard: true, arrived: p.arrival(ctx, now)}
 	w.back = p.stepsBack(w.arrived)
-	if p.leads(&w, now) && p.ask(s, true, now).Now(now) {
-		s.call, s.era = w.arrived, p.states.era
+	if p.free(&w, now) {
+		p.startOf(s, w.arrived, now, now)
 		p.rouse() // the head, if there is one, has become later
 		p.refuseTooLate(now)
 		return s, nil
@@ -202,9 +205,12 @@ func (p *Pacer) Allow() bool {
 	}
 	defer p.mu.Unlock()
 	s = p.complete(context.Background(), s)
-	if p.sleeper != nil && p.queue.len == 0 && p.flights.max == 0 {
+	if p.sleeper != nil && p.queue.len == 0 && !p.holds() {
 		now := p.clock.Now()
-		if p.ask(s, false, now).Now(now) {
+		if p.free(&waiter{pacer: p, ctx: context.Background(), slot: s, arrived: now}, now) {
+			if p.tree != nil {
+				p.refresh(now)
+			}
 			return true
 		}
 	}

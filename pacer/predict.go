@@ -13,11 +13,19 @@ func (p *Pacer) predict(w *waiter, now time.Duration) time.Duration {
 
 // predictBehind is predict for one who has so much ahead.
 func (p *Pacer) predictBehind(ahead []int, w *waiter, now time.Duration) time.Duration {
+	if p.parent == nil {
+		return p.predictHere(ahead, w, now)
+	}
+	return max(p.predictHere(ahead, w, now), p.boundAbove(ahead[0], w, now))
+}
+
+// predictHere is predictBehind as far as p's own limits go.
+func (p *Pacer) predictHere(ahead []int, w *waiter, now time.Duration) time.Duration {
 	s := w.slot
 	if !p.inPlace(w.heard) {
 		return p.soonest(s, now)
 	}
-	if p.remote == nil && len(p.schedule.rules) == 0 && p.flights.max == 0 && !p.learned.countsCosts() {
+	if p.tree == nil && p.remote == nil && len(p.schedule.rules) == 0 && p.flights.max == 0 && !p.learned.countsCosts() {
 		return p.schedule.planned(ahead[0], now, p.learned)
 	}
 	return p.bound(ahead, s, now)
@@ -53,7 +61,20 @@ func (p *Pacer) soonest(s *Slot, now time.Duration) time.Duration {
 // start in time though their time is up.
 func (p *Pacer) moves(now time.Duration) bool {
 	head := p.queue.head
+	if p.tree != nil {
+		return p.movesUp(head, now)
+	}
 	return p.remote == nil && !p.flights.full() && max(p.states.due(head.heard), p.due(head.slot)) <= now
+}
+
+// movesUp is moves in a tree.
+func (p *Pacer) movesUp(head *waiter, now time.Duration) bool {
+	for q := p; q != nil; q = q.parent {
+		if q.remote != nil || q.candidate(now) != head || q.dueFor(head.slotAt(q), head.heard, now) > now {
+			return false
+		}
+	}
+	return true
 }
 
 // due returns when a start may happen, though nobody is ahead and neither a flight nor a state
@@ -62,13 +83,28 @@ func (p *Pacer) due(s *Slot) time.Duration {
 	return max(p.schedule.due(s.cost()), p.learned.due(nil, s.cost()))
 }
 
+// held reports whether a pause or an outage, here or above, may hold those who wait.
+func (p *Pacer) held(now time.Duration) bool {
+	for q := p; q != nil; q = q.parent {
+		if q.states.state != StateFlowing || q.learned.pausedUntil() > now {
+			return true
+		}
+	}
+	return false
+}
+
 // refuseTooLate refuses those who wait and now would start too late, or are held for too long.
 // Where even the last of several would not, it does not look at each, unless a pause or an
 // outage may hold them.
 func (p *Pacer) refuseTooLate(now time.Duration) {
-	p.states.advance(now)
+	p.each(func(q *Pacer) { q.refuseLate(now) })
+}
+
+// refuseLate is refuseTooLate for p's own callers.
+func (p *Pacer) refuseLate(now time.Duration) {
+	p.advance(now)
 	p.expires = forever
-	each := p.states.state != StateFlowing || p.learned.pausedUntil() > now
+	each := p.held(now)
 	var late []*waiter
 	staying := 0
 	clear(p.ahead)

@@ -8,6 +8,7 @@ import (
 
 // A waiter is one caller in the queue.
 type waiter struct {
+	pacer    *Pacer          // that was asked
 	ctx      context.Context // says what it costs
 	slot     *Slot           // nil for Wait where nothing but starts is counted
 	heard    bool            // a report of its start will come

@@ -66,6 +66,14 @@ func (a Admission) Report(o Outcome) (pausedUntil time.Time) {
 
 func (p *Pacer) report(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
 	p.mu.Lock()
+	if speaker := p.speaker(); speaker != p {
+		defer p.mu.Unlock()
+		t := s.level(speaker)
+		if t == nil || t.canceled {
+			return time.Time{}
+		}
+		return speaker.hear(o, start{speaker, t, t.call, t.at, t.at, t.number, t.era}, t)
+	}
 	if s != nil && s.canceled {
 		p.mu.Unlock()
 		return time.Time{}
@@ -125,7 +133,7 @@ func (p *Pacer) hear(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
 // reports whether others may start later for that.
 func (p *Pacer) learn(now time.Duration, said []quota.State, of start, s *Slot) (later bool) {
 	head := p.queue.head
-	held := head != nil && p.learned.due(nil, head.slot.cost()) > now
+	held := p.tree != nil || head != nil && p.learned.due(nil, head.slot.cost()) > now
 	if p.learned == nil {
 		p.learned = new(learned)
 	}
@@ -140,7 +148,7 @@ func (p *Pacer) learn(now time.Duration, said []quota.State, of start, s *Slot) 
 	if held {
 		p.changed(now)
 	}
-	return later && head != nil
+	return later && (head != nil || p.tree != nil)
 }
 
 func (p *Pacer) learnOne(now time.Duration, said quota.State, of start, s *Slot) (later bool) {

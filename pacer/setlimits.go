@@ -71,8 +71,13 @@ func (p *Pacer) SetLimits(limits ...Limit) error {
 
 // complete is estimate for units that were added since. It needs p.mu.
 func (p *Pacer) complete(ctx context.Context, s *Slot) *Slot {
-	if len(s.cost()) < len(p.units) {
-		s = p.estimate(ctx, s)
+	for q, t := p, s; q != nil; q = q.parent {
+		if len(t.cost()) < len(q.units) {
+			return p.estimate(ctx, s)
+		}
+		if t != nil {
+			t = t.up
+		}
 	}
 	return s
 }
@@ -82,7 +87,7 @@ func (p *Pacer) complete(ctx context.Context, s *Slot) *Slot {
 // allows returns what is wrong with limits, which with all earlier ones count in units.
 func (p *Pacer) allows(limits []Limit, units []string) error {
 	var errs []error
-	if len(limits) == 0 && p.flights.max == 0 {
+	if len(limits) == 0 && p.flights.max == 0 && p.parent == nil {
 		errs = append(errs, errors.New("pacer: SetLimits: limits is empty, must hold at least one Limit where MaxInFlight is 0"))
 	}
 	for i, l := range limits {
@@ -146,11 +151,18 @@ func (w *waiter) recount(units int) {
 
 // refuseTooCostly refuses those who wait and cost more now than a limit ever allows.
 func (p *Pacer) refuseTooCostly() {
+	p.each((*Pacer).refuseCostly)
+}
+
+func (p *Pacer) refuseCostly() {
 	var costly []*waiter
 	all := func(*waiter) bool { return false }
 	p.queue.each(all, func(w *waiter) {
-		if r := p.schedule.tooCostly(w.slot.cost()); r != nil {
-			w.refused = p.refuseCost(w.slot, r)
+		for q := p; q != nil; q = q.parent {
+			w.slotAt(q) // with the units that it counts in now
+		}
+		if err := p.unaffordable(w.slot); err != nil {
+			w.refused = err
 			costly = append(costly, w)
 		}
 	})

@@ -21,6 +21,7 @@ import (
 // error is looked at. They are safe for concurrent use.
 type Slot struct {
 	pacer  *Pacer
+	up     *Slot         // the same start as the pacer's parent counts it
 	at     time.Duration // the start
 	number int64         // of the start: Pacer.number with it
 	call   time.Duration // when the call came
@@ -74,11 +75,22 @@ func (s *Slot) Settle(unit string, cost int) bool {
 	return settled
 }
 
-// settle is Settle with s's own pacer. It returns how much more than before s costs there.
+// settle is Settle with s's own pacer and those above. It returns how much more than before s
+// costs in its own.
 func (s *Slot) settle(unit string, cost int) (settled bool, more int) {
+	s.pacer.mu.Lock()
+	defer s.pacer.mu.Unlock()
+	settled, more = s.settleHere(unit, cost)
+	for t := s.up; t != nil; t = t.up {
+		above, _ := t.settleHere(unit, cost)
+		settled = settled || above
+	}
+	return settled, more
+}
+
+// settleHere is settle with s's own pacer alone. It needs the pacer's mu.
+func (s *Slot) settleHere(unit string, cost int) (settled bool, more int) {
 	p := s.pacer
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	u := slices.Index(p.units, unit)
 	if u < 0 || u >= len(s.costs) || s.canceled || !p.counts(u) {
 		return false, 0
@@ -103,8 +115,11 @@ func (s *Slot) Refund() {
 	if s == nil || s.pacer == nil {
 		return
 	}
+	var units []string
 	s.pacer.mu.Lock()
-	units := s.pacer.units[1:]
+	for t := s; t != nil; t = t.up {
+		units = append(units, t.pacer.units[1:]...)
+	}
 	s.pacer.mu.Unlock()
 	for _, unit := range units {
 		s.Settle(unit, 0)
@@ -125,12 +140,19 @@ func (s *Slot) end(canceled bool) {
 	if s == nil || s.pacer == nil {
 		return
 	}
-	p := s.pacer
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	s.pacer.mu.Lock()
+	defer s.pacer.mu.Unlock()
 	if s.ended {
 		return
 	}
+	for ; s != nil; s = s.up {
+		s.endHere(canceled)
+	}
+}
+
+// endHere ends s in its own pacer alone. It needs the pacer's mu.
+func (s *Slot) endHere(canceled bool) {
+	p := s.pacer
 	s.ended, s.canceled = true, canceled
 	freed := p.flights.end(s)
 	if !canceled && !freed {

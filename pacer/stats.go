@@ -103,15 +103,43 @@ func (p *Pacer) Stats() Stats {
 		}
 	}
 	one := p.estimate(context.Background(), new(Slot))
-	head := one
+	head := &waiter{pacer: p, ctx: context.Background(), slot: one}
 	if p.queue.head != nil {
-		head = p.queue.head.slot
+		head = p.queue.head
 	}
-	stats.Next = when(max(p.states.bound(), p.due(head)))
-	stats.Predicted = when(p.predict(&waiter{slot: one, heard: true, arrived: now}, now))
+	stats.Next = when(max(p.states.bound(), p.due(head.slot)))
+	stats.Predicted = when(p.predict(&waiter{pacer: p, ctx: context.Background(), slot: one, heard: true, arrived: now}, now))
+	p.statsAbove(&stats, head, now, when)
 	stats.Limits = p.limitStats(now, when)
 	stats.Quotas = p.learned.stats(now, when)
 	return stats
+}
+
+// statsAbove makes stats tell what holds callers of p back above: the strictest there is on the
+// way up. It needs p.mu.
+func (p *Pacer) statsAbove(stats *Stats, head *waiter, now time.Duration, when func(time.Duration) time.Time) {
+	strict := [...]int{StateFlowing: 0, StateProbing: 1, StatePaused: 2, StateDown: 3}
+	for q := p.parent; q != nil; q = q.parent {
+		q.states.advance(now)
+		state, cause := q.states.state, q.states.cause
+		if until := q.pausedUntil(); until > now {
+			if state != StateDown && q.learned.pausedUntil() == until {
+				state, cause = StatePaused, q.learned.cause(now)
+			}
+			if at := when(until); at.After(stats.PausedUntil) {
+				stats.PausedUntil = at
+				if state == StatePaused && stats.State == StatePaused {
+					stats.Cause = cause
+				}
+			}
+		}
+		if strict[state] > strict[stats.State] {
+			stats.State, stats.Cause = state, cause
+		}
+		if next := when(max(q.states.due(true), q.due(head.slotAt(q)))); next.After(stats.Next) {
+			stats.Next = next
+		}
+	}
 }
 
 // limitStats needs p.mu.

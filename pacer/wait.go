@@ -29,7 +29,7 @@ func (s start) came() time.Time {
 // the caller will be heard of again, so that it gets a slot where the pacer has a use for one.
 func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 	needed := s
-	if s == nil && heard && p.flights.max > 0 {
+	if s == nil && heard && (p.flights.max > 0 || p.parent != nil) {
 		s = new(Slot)
 	}
 	s = p.estimate(ctx, s)
@@ -41,12 +41,12 @@ func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 		}
 		return next(1).wait(ctx, needed, heard)
 	}
-	if !heard && p.flights.max > 0 {
+	if !heard && p.holds() {
 		p.mu.Unlock()
 		return start{}, errHolds
 	}
 	s = p.complete(ctx, s)
-	if ctx.Err() != nil || p.sleeper == nil || len(p.schedule.rules) > 0 { // unfit costs more than a free slot should
+	if ctx.Err() != nil || p.sleeper == nil || p.parent != nil || len(p.schedule.rules) > 0 { // unfit costs more than a free slot should
 		if err := p.unfit(ctx, s); err != nil {
 			p.mu.Unlock()
 			return start{}, err
@@ -56,7 +56,11 @@ func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 	// and could date a start before the one that preceded it.
 	now := p.clock.Now()
 	flows := p.states.state == StateFlowing // then without the detour by ask
-	if p.queue.len == 0 && (flows && p.askLimits(s, now).Now(now) || !flows && p.askHeld(s, heard, now).Now(now)) {
+	if p.queue.len == 0 && (p.tree != nil && p.free(&waiter{pacer: p, ctx: ctx, slot: s, heard: heard, arrived: now}, now) ||
+		p.tree == nil && (flows && p.askLimits(s, now).Now(now) || !flows && p.askHeld(s, heard, now).Now(now))) {
+		if p.tree != nil {
+			p.refresh(now)
+		}
 		if !heard {
 			p.mu.Unlock()
 			return start{}, nil // nobody will say anything of it
@@ -95,12 +99,10 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 			return start{}, canceled(ctx)
 		}
 		now := p.clock.Now()
-		leads := p.leads(w, now)
-		var answer gate.Answer
+		answer, leads := p.turnFor(w, now)
 		if leads {
-			answer = p.ask(w.slot, w.heard, now)
 			if answer.Now(now) {
-				if now-max(answer.At, w.joined, p.freed) > p.tolerance {
+				if now-max(answer.At, w.joined, p.lastFreed()) > p.tolerance {
 					p.late++
 				}
 				st := p.startOf(w.slot, w.arrived, w.joined, now)
@@ -117,11 +119,11 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 				p.mu.Unlock()
 				return start{}, err
 			}
-			if now >= p.expires {
-				if p.refuseTooLate(now); w.refused != nil {
-					p.mu.Unlock()
-					return start{}, w.refused
-				}
+		}
+		if (leads || w == p.queue.head) && now >= p.expires {
+			if p.refuseTooLate(now); w.refused != nil {
+				p.mu.Unlock()
+				return start{}, w.refused
 			}
 		}
 		if now >= w.latest && (leads || !p.moves(now)) {
@@ -131,11 +133,12 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 			return start{}, err
 		}
 		until := answer.At
-		if p.states.state != StateFlowing {
+		if p.states.state != StateFlowing || p.tree != nil && w == p.queue.head {
 			until = min(until, p.expires)
 		}
+		keeps := leads || p.tree != nil && w == p.queue.head
 		p.mu.Unlock()
-		if leads && until != forever {
+		if keeps && until != forever {
 			p.sleeper.Until(min(until, w.latest), ctx.Done(), w.wake)
 		} else {
 			left := w.latest - now
@@ -151,13 +154,20 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 // needs no slot but for that.
 func (p *Pacer) estimate(ctx context.Context, s *Slot) *Slot {
 	keys := p.keys.Load()
-	if keys == nil {
-		return s
+	for q := p.parent; q != nil && s == nil; q = q.parent {
+		if q.keys.Load() != nil {
+			s = new(Slot)
+		}
 	}
-	if s == nil {
+	if s == nil && keys != nil {
 		s = new(Slot)
 	}
-	s.estimate(ctx, *keys)
+	if keys != nil {
+		s.estimate(ctx, *keys)
+	}
+	if p.parent != nil && s != nil {
+		p.estimateUp(ctx, s)
+	}
 	return s
 }
 
@@ -183,16 +193,22 @@ func (p *Pacer) unfit(ctx context.Context, s *Slot) error {
 		p.canceled++
 		return canceled(ctx)
 	}
-	if r := p.schedule.tooCostly(s.cost()); r != nil {
-		return p.refuseCost(s, r)
-	}
-	return nil
+	return p.unaffordable(s)
 }
 
-func (p *Pacer) refuseCost(s *Slot, r *rule) *Error {
-	err := p.refuse(ErrTooCostly, forever)
-	err.cost, err.limit, err.unit = s.cost()[r.unit], r.most, p.units[r.unit]
-	return err
+// unaffordable returns an error where a start costs more than a limit ever allows, here or above.
+func (p *Pacer) unaffordable(s *Slot) error {
+	for q := p; q != nil; q = q.parent {
+		if r := q.schedule.tooCostly(s.cost()); r != nil {
+			err := p.refuse(ErrTooCostly, forever)
+			err.cost, err.limit, err.unit = s.cost()[r.unit], r.most, q.units[r.unit]
+			return err
+		}
+		if s != nil {
+			s = s.up
+		}
+	}
+	return nil
 }
 
 // gate returns what decides when the head may start.
@@ -245,16 +261,17 @@ func (p *Pacer) askLimits(s *Slot, now time.Duration) gate.Answer {
 
 // startOf returns the start that was granted just now, and tells its slot.
 func (p *Pacer) startOf(s *Slot, call, joined, now time.Duration) start {
-	if s != nil {
-		s.call, s.era = call, p.states.era
+	for t := s; t != nil && t.pacer != nil; t = t.up {
+		t.call, t.era = call, t.pacer.states.era
 	}
 	return start{p, s, call, joined, now, p.number(), p.states.era}
 }
 
 func (p *Pacer) enqueue(ctx context.Context, s *Slot, heard bool, now time.Duration) (*waiter, error) {
-	p.states.advance(now)
+	p.advance(now)
 	call := p.arrival(ctx, now)
 	w := &waiter{
+		pacer:    p,
 		ctx:      ctx,
 		slot:     s,
 		heard:    heard,
@@ -284,6 +301,9 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, heard bool, now time.Durat
 	}
 	p.queue.join(w)
 	p.expires = min(p.expires, p.expiry(w))
+	if p.tree != nil {
+		p.refresh(now)
+	}
 	if w != p.queue.tail && p.inPlace(heard) {
 		p.refuseTooLate(now) // who stands behind it starts later now
 	}
@@ -298,6 +318,10 @@ func (p *Pacer) changed(now time.Duration) {
 
 // rouse makes the head ask again and, while a state may hold it, the first of the other kind.
 func (p *Pacer) rouse() {
+	if p.tree != nil {
+		p.rouseTree(p.clock.Now())
+		return
+	}
 	head := p.queue.head
 	if head == nil {
 		return
@@ -322,7 +346,9 @@ func (p *Pacer) leave(w *waiter) {
 		p.schedule.plan.clear() // what was planned for a queue is wrong after idling
 		p.expires = forever
 	}
-	if p.states.state != StateFlowing {
+	if p.tree != nil {
+		p.refresh(p.clock.Now())
+	} else if p.states.state != StateFlowing {
 		p.rouse()
 	}
 }
