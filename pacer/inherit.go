@@ -43,7 +43,7 @@ func (s *schedule) under(was, limits []Limit, units []string, margin, now time.D
 		}
 	}
 	if next.calls > 0 {
-		next.windows.inherit(&s.windows, s.history(0, now), grids, now)
+		next.windows.inherit(&s.windows, s.ruled(0, now), grids, now)
 		next.forgot = next.forgot || s.calls == 0 && s.last != longAgo
 	}
 	return next
@@ -79,21 +79,30 @@ func place(limits []Limit, j int) (n int) {
 }
 
 // history returns what was charged in a unit, as far back as any limit has to remember.
-func (s *schedule) history(unit int, now time.Duration) (longest []spent) {
-	consider := func(h []spent) {
-		if len(longest) == 0 || len(h) > 0 && h[0].at < longest[0].at {
-			longest = h
-		}
+func (s *schedule) history(unit int, now time.Duration) []spent {
+	all := s.ruled(unit, now)
+	if unit == 0 {
+		all = longer(all, s.windows.history(now))
 	}
+	return all
+}
+
+// ruled is history without windows.
+func (s *schedule) ruled(unit int, now time.Duration) (all []spent) {
 	for _, r := range s.rules {
 		if r.unit == unit {
-			consider(r.history(now))
+			all = longer(all, r.history(now))
 		}
 	}
-	if unit == 0 {
-		consider(s.windows.history(now))
+	return all
+}
+
+// longer returns the one that goes back further.
+func longer(a, b []spent) []spent {
+	if len(a) == 0 || len(b) > 0 && b[0].at < a[0].at {
+		return b
 	}
-	return longest
+	return a
 }
 
 func (ws *windows) history(now time.Duration) (all []spent) {
