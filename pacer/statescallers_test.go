@@ -15,15 +15,13 @@ func (w *world) mood(at time.Duration) int {
 }
 
 // call makes calls, one after the other, with retries.
-func (w *world) call(ctx context.Context, r *rand.Rand) {
-	kind := r.IntN(6)
+func (w *world) call(ctx context.Context, f *fate) {
+	kind := f.IntN(6)
 	var came time.Time
 	for time.Since(w.began) < 90*time.Second {
-		w.mu.Lock()
-		pause := w.moment(2 * time.Second)
-		w.mu.Unlock()
+		pause := f.moment(2 * time.Second)
 		time.Sleep(pause)
-		if came = w.attempt(ctx, r, kind, came); r.IntN(4) == 0 {
+		if came = w.attempt(ctx, f, kind, came); f.IntN(4) == 0 {
 			came = time.Time{}
 		}
 	}
@@ -31,12 +29,10 @@ func (w *world) call(ctx context.Context, r *rand.Rand) {
 
 // attempt makes one start, if it may, and tells how it went. It returns what to call its retry
 // by, which is the zero Time if none is needed.
-func (w *world) attempt(ctx context.Context, r *rand.Rand, kind int, came time.Time) time.Time {
+func (w *world) attempt(ctx context.Context, f *fate, kind int, came time.Time) time.Time {
 	joined, deadline := time.Since(w.began), time.Duration(0)
-	if r.IntN(3) == 0 {
-		w.mu.Lock()
-		timeout := w.moment(20 * time.Second)
-		w.mu.Unlock()
+	if f.IntN(3) == 0 {
+		timeout := f.moment(20 * time.Second)
 		deadline = joined + timeout
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
@@ -67,17 +63,17 @@ func (w *world) attempt(ctx context.Context, r *rand.Rand, kind int, came time.T
 	}
 	s := &worldStart{at: time.Since(w.began), joined: joined, heard: heard}
 	w.started(s)
-	if r.IntN(20) == 0 && heard {
+	if f.IntN(20) == 0 && heard {
 		s.gone = true
 		slot.Cancel()
 		admitted.Cancel()
 		w.mu.Unlock()
 		return time.Time{}
 	}
-	latency := w.moment(300 * time.Millisecond)
+	latency := f.moment(300 * time.Millisecond)
 	mood := w.mood(s.at)
 	if mood == 7 {
-		latency = w.moment(20 * time.Second) // silent for long, or for ever
+		latency = f.moment(20 * time.Second) // silent for long, or for ever
 	}
 	w.mu.Unlock()
 	if !heard {
@@ -95,11 +91,11 @@ func (w *world) attempt(ctx context.Context, r *rand.Rand, kind int, came time.T
 	case 3, 4, 5:
 		o.Failed = true
 	case 6:
-		if o.Throttled = true; r.IntN(2) == 0 {
-			o.Delay = time.Duration(1+r.IntN(15)) * time.Second
+		if o.Throttled = true; f.IntN(2) == 0 {
+			o.Delay = time.Duration(1+f.IntN(15)) * time.Second
 		}
 	case 7:
-		if r.IntN(2) == 0 {
+		if f.IntN(2) == 0 {
 			return time.Time{}
 		}
 	}

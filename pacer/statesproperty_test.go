@@ -52,7 +52,6 @@ type world struct {
 	reached map[string]int
 
 	mu      sync.Mutex
-	moments time.Duration
 	state   pacer.State
 	entered time.Duration // the state, as far as it was seen
 	outage  bool          // the last state but probing was down
@@ -104,11 +103,22 @@ func (w *world) faultf(format string, args ...any) {
 	w.faults = append(w.faults, fmt.Sprintf("%v: ", time.Since(w.began))+fmt.Sprintf(format, args...))
 }
 
+func (w *world) fate(seed uint64, i int) *fate {
+	return &fate{rand.New(rand.NewPCG(seed, uint64(i))), w, time.Duration(i) * 10 * time.Microsecond}
+}
+
+// A fate is what chance holds for one goroutine of a world, whatever the others do meanwhile.
+type fate struct {
+	*rand.Rand
+	w   *world
+	own time.Duration // the part of a millisecond at which its moments lie
+}
+
 // moment returns a span of time that ends at a moment of its own.
-func (w *world) moment(most time.Duration) time.Duration {
-	w.moments++
-	at := (time.Since(w.began) + time.Duration(w.Int64N(int64(most)))) / time.Millisecond * time.Millisecond
-	return at + time.Millisecond + w.moments - time.Since(w.began)
+func (f *fate) moment(most time.Duration) time.Duration {
+	f.own++
+	now := time.Since(f.w.began)
+	return (now+time.Duration(f.Int64N(int64(most))))/time.Millisecond*time.Millisecond + time.Millisecond + f.own - now
 }
 
 // look notes which state the pacer is in.
@@ -271,13 +281,12 @@ func (w *world) run(t *testing.T) {
 	for i := range seeds {
 		seeds[i] = w.Uint64()
 	}
-	for _, seed := range seeds {
-		wg.Go(func() { w.call(t.Context(), rand.New(rand.NewPCG(seed, 1))) })
+	for i, seed := range seeds {
+		wg.Go(func() { w.call(t.Context(), w.fate(seed, i)) })
 	}
-	for range events {
-		w.mu.Lock()
-		d, length, resumes := w.moment(60*time.Second), time.Duration(w.IntN(40))*time.Second, w.IntN(3) == 0
-		w.mu.Unlock()
+	for i := range events {
+		f := w.fate(seeds[0], len(seeds)+i)
+		d, length, resumes := f.moment(60*time.Second), time.Duration(f.IntN(40))*time.Second, f.IntN(3) == 0
 		wg.Go(func() {
 			time.Sleep(d)
 			w.mu.Lock()
