@@ -33,6 +33,8 @@ func TestAcceptDecidesBetweenPageAndJSON(t *testing.T) {
 		{"application/json;q=2, text/html;q=0.1", page}, // no such q
 		{"application/json;q=x, text/html;q=0.1", page},
 		{"application/json;q=NaN, text/html;q=0.1", page},
+		{"application/json;q=NaN", page},
+		{"application/json;q=-1", page},
 		{";;;, application/json", json},
 		{"text/html;q=0.2;q=0.9, application/json;q=0.5", json}, // a parameter twice
 		{"", page},

@@ -111,8 +111,9 @@ func TestBusiestKeysComeFirst(t *testing.T) {
 		var k keyed
 		k.add("idle", 0)
 		k.add("some starts", 3)
-		k.add("full", 10)
-		k.keys, k.pacers = append(k.keys, "in flight"), append(k.pacers, pacer.Must(pacer.Config{MaxInFlight: 5}))
+		k.keys = append(k.keys, "full", "in flight")
+		k.pacers = append(k.pacers, pacer.Burst(1, time.Hour), pacer.Must(pacer.Config{MaxInFlight: 5}))
+		k.pacers[2].Allow()
 		slot, err := k.pacers[3].Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)

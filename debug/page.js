@@ -32,7 +32,7 @@
 		running = true;
 		try {
 			const answer = await fetch(location.href, {
-				headers: { Accept: "text/html" }, cache: "no-store", redirect: "error", signal: AbortSignal.timeout(patience),
+				headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(patience),
 			});
 			const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
 			const main = fresh.getElementById("pacers");
