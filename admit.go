@@ -21,8 +21,17 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 		a.hold()
 	}
 	observer := observerFrom(ctx)
-	observer.slotRequested(ctx, SlotInfo{Request: req})
-	took, reason, err := admit(ctx, req, w, a, observer, &held.start)
+	if observer != nil {
+		observer.slotRequested(ctx, SlotInfo{Request: req})
+	}
+	var took wait
+	var reason retrypolicy.Reason
+	var err error
+	if p, ok := w.(*pacer.Pacer); ok && observer == nil && (a == nil || a.info.Number == 1) {
+		took, reason, err = admitFirst(ctx, p, &held.start)
+	} else {
+		took, reason, err = admit(ctx, req, w, a, observer, &held.start)
+	}
 	if slot := took.slot; slot != nil {
 		held.slot = newSlotContext(req.Context(), slot, t)
 	}
@@ -36,7 +45,7 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 		return nil
 	}
 	if a != nil && !a.started {
-		a.refused = reason
+		a.refused = new(reason)
 	}
 	why := err
 	if refusal, refused := err.(*PaceError); refused {
@@ -133,6 +142,18 @@ func admit(ctx context.Context, req *http.Request, w Waiter, a *attempt, observe
 	return took, reason, err
 }
 
+// admitFirst is admit for a call's first attempt that nobody observes: nothing bounds the wait
+// but ctx, and a pacer measures it.
+func admitFirst(ctx context.Context, p *pacer.Pacer, start *pacer.Admission) (took wait, reason retrypolicy.Reason, err error) {
+	err = p.Admit(ctx, start)
+	if err == nil && ctx.Err() == nil {
+		return wait{slot: start.Slot(), waited: start.Waited()}, "", nil
+	}
+	giveBack(start.Slot(), start)
+	reason, err = refused(ctx, ctx, boundOf(ctx, nil), err)
+	return wait{}, reason, err
+}
+
 // within waits until b. Where that cuts a wait that a pacer predicted to be short enough, the
 // wait is to be taken up again.
 func within(ctx context.Context, b bound, w Waiter, start *pacer.Admission) (slot *pacer.Slot, reason retrypolicy.Reason, again bool, err error) {
@@ -145,7 +166,7 @@ func within(ctx context.Context, b bound, w Waiter, start *pacer.Admission) (slo
 	predicts := b.reason == retrypolicy.ReasonRetryAfterTooLong
 	switch w := w.(type) {
 	case *pacer.Pacer: // not what embeds one: it may have an Acquire of its own
-		*start, err = w.Admit(limited)
+		err = w.Admit(limited, start)
 		slot = start.Slot()
 	case Acquirer:
 		slot, err = w.Acquire(limited)
@@ -156,21 +177,34 @@ func within(ctx context.Context, b bound, w Waiter, start *pacer.Admission) (slo
 	if err == nil && ctx.Err() == nil && (predicts || limited.Err() == nil) {
 		return slot, "", false, nil
 	}
+	giveBack(slot, start)
+	if ctx.Err() == nil && predicts && uptime() >= b.at { // whoever was the first to notice
+		return nil, "", true, nil
+	}
+	reason, err = refused(ctx, limited, b, err)
+	return nil, reason, false, err
+}
+
+// giveBack gives back what came too late.
+func giveBack(slot *pacer.Slot, start *pacer.Admission) {
 	slot.Cancel()
 	start.Cancel()
 	*start = pacer.Admission{}
+}
+
+// refused says why there is no start: ctx has ended, or a Waiter said err, or b had come, which
+// ends limited.
+func refused(ctx, limited context.Context, b bound, err error) (retrypolicy.Reason, error) {
 	switch {
 	case ctx.Err() != nil:
-		return nil, retrypolicy.NewError(ctx, 0, "", nil).Reason, false, interrupted(ctx, err)
-	case predicts && uptime() >= b.at: // whoever was the first to notice
-		return nil, "", true, nil
+		return retrypolicy.NewError(ctx, 0, "", nil).Reason, interrupted(ctx, err)
 	case limited.Err() != nil:
-		return nil, b.reason, false, &PaceError{interrupted(limited, err)}
+		return b.reason, &PaceError{interrupted(limited, err)}
 	case !waiter.TooLate(limited, err):
-		return nil, retrypolicy.Refused(err), false, &PaceError{err}
+		return retrypolicy.Refused(err), &PaceError{err}
 	case b.at != 0, !errors.Is(err, context.DeadlineExceeded):
-		return nil, b.reason, false, &PaceError{fmt.Errorf("%w: %w", b.err, err)}
+		return b.reason, &PaceError{fmt.Errorf("%w: %w", b.err, err)}
 	default:
-		return nil, b.reason, false, &PaceError{err}
+		return b.reason, &PaceError{err}
 	}
 }

@@ -46,7 +46,7 @@ type attempt struct {
 	policy   *retrypolicy.Policy
 	observed *observed // nil where nobody observes
 	retry    *retryTransport
-	refused  retrypolicy.Reason // why a Pace layer gave it no slot; empty once it has started
+	refused  *retrypolicy.Reason // why a Pace layer gave it no slot; nil once it has started
 	judged   judgement
 
 	// What a policy is told besides; the first two are nil when the attempt is over.
@@ -80,6 +80,9 @@ func uptime() time.Duration { return time.Since(loaded) }
 type attemptKey struct{}
 
 func attemptFrom(ctx context.Context) *attempt {
+	if a, direct := ctx.(*attempt); direct {
+		return a
+	}
 	a, _ := ctx.Value(attemptKey{}).(*attempt)
 	return a
 }
@@ -95,7 +98,7 @@ func attemptOf(resp *http.Response) *attempt {
 // start marks the send: from here on the attempt's own time runs. It does so anew where a
 // layer between Retry and Pace sends more than once.
 func (a *attempt) start(req *http.Request) {
-	a.started, a.refused = true, ""
+	a.started, a.refused = true, nil
 	if timeout := a.policy.AttemptTimeout(); timeout > 0 {
 		if a.timer == nil {
 			a.timer = time.AfterFunc(timeout, a.expire)
@@ -128,17 +131,25 @@ func (a *attempt) admitted(took wait, start *pacer.Admission) {
 		return
 	}
 	a.arrived = took.began
-	for _, came := range [...]time.Time{start.Came(), took.slot.Came()} {
-		if !came.IsZero() { // by that a pacer knows the call
-			a.arrived = came.Sub(loaded)
-		}
+	came := start.Came()
+	if took.slot != nil {
+		came = took.slot.Came()
+	}
+	if !came.IsZero() { // by that a pacer knows the call
+		a.arrived = came.Sub(loaded)
 	}
 }
 
 // hold stops the attempt's timeout, while it waits for a slot or for good. If its time has
 // come the attempt is over, even if the timer has not got round to it.
 func (a *attempt) hold() {
-	if a.ticking && !a.timer.Stop() {
+	if a.ticking {
+		a.stop()
+	}
+}
+
+func (a *attempt) stop() {
+	if !a.timer.Stop() {
 		a.expire()
 	}
 	a.ticking = false
@@ -157,7 +168,7 @@ func (a *attempt) settle(resp *http.Response, err error) (*http.Response, error)
 		resp, err = nil, timeout
 	}
 	if resp != nil {
-		if attemptOf(resp) == nil { // the base named a request of its own
+		if resp.Request != &a.out && attemptOf(resp) == nil { // the base named a request of its own
 			var ctx context.Context = a
 			if slot := slotFrom(resp.Request.Context()); slot != nil {
 				ctx = slot.remembered(a)
@@ -210,7 +221,7 @@ func (a *attempt) judge(resp *http.Response, err error) retrypolicy.Verdict {
 	}
 	j := &a.judged
 	if err == nil && a.policy.Accepts(int(status)) {
-		*j = judgement{resp: resp, status: status}
+		j.resp, j.err, j.status, j.verdict, j.paced = resp, nil, status, int16(retrypolicy.Accept), false
 	} else if j.resp == nil && j.err == nil || j.resp != resp || j.status != status || !same(j.err, err) {
 		if resp != nil {
 			a.hold() // its headers are here: a Peek at the body is not cut, nor counted
@@ -225,7 +236,7 @@ func (a *attempt) judge(resp *http.Response, err error) retrypolicy.Verdict {
 }
 
 // pacedBy notes that a pacer was told of what was judged last.
-func (a *attempt) pacedBy(o pacer.Outcome) {
+func (a *attempt) pacedBy(o *pacer.Outcome) {
 	if a != nil && a.asked != nil && o.Throttled {
 		a.judged.paced = true
 	}

@@ -14,6 +14,7 @@ func Discard(resp *http.Response) {
 }
 
 // ReportOf is what a Pace layer tells a slot of a result.
-func ReportOf(resp *http.Response, err error, v retrypolicy.Verdict) (o pacer.Outcome, known bool) {
-	return report(new(http.Request), resp, err, v, nil)
+func ReportOf(resp *http.Response, err error, v retrypolicy.Verdict) (o pacer.Outcome, is bool) {
+	is = known(&o, new(http.Request), resp, err, v, nil)
+	return o, is
 }

@@ -64,13 +64,14 @@ var errNothing = errors.New("pacedhttp: a RoundTripper below returned neither a 
 // can rely on it: a response with a body and a request, or an error. A request that its
 // caller has given up ends where it would leave this package's layers.
 func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
-	if oursOf(rt) == nil {
-		if err := givenUp(req); err != nil {
-			closeBody(req)
-			return nil, err
-		}
-		leaves(req)
+	if oursOf(rt) != nil {
+		return rt.RoundTrip(req)
 	}
+	if err := givenUp(req); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	leaves(req)
 	resp, err := rt.RoundTrip(req)
 	switch {
 	case err == nil && resp == nil:
@@ -93,6 +94,10 @@ func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
 
 // givenUp returns why the caller wants no more of req.
 func givenUp(req *http.Request) error {
+	//lint:ignore SA1019 http.Client.Timeout still sets it
+	if req.Cancel == nil && req.Context().Err() == nil {
+		return nil
+	}
 	ctx, release := waitContext(req)
 	defer release()
 	if ctx.Err() == nil {

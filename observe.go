@@ -199,6 +199,9 @@ func (o *observer) parentIfOver() (parent context.Context, over bool) {
 }
 
 func observerFrom(ctx context.Context) *observer {
+	if a, direct := ctx.(*attempt); direct && a.asked != nil && a.observed == nil {
+		return nil // which that looked up
+	}
 	o, _ := ctx.Value(observerKey{}).(*observer)
 	return o
 }

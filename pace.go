@@ -82,7 +82,7 @@ func Pace(w Waiter) Middleware {
 	if waiter.IsNil(w) {
 		return func(next http.RoundTripper) http.RoundTripper { return next }
 	}
-	t := paceTransport{fixed: w, pick: func(*http.Request) Waiter { return w }}
+	t := paceTransport{fixed: w}
 	return t.middleware
 }
 
@@ -95,6 +95,9 @@ func Pace(w Waiter) Middleware {
 // next attempt is picked for anew. To pick among tokens, have a layer between Retry and PaceBy
 // set one in a clone of the request, and let pick read it there.
 func PaceBy(pick func(*http.Request) Waiter) Middleware {
+	if pick == nil {
+		return func(next http.RoundTripper) http.RoundTripper { return next }
+	}
 	t := paceTransport{pick: pick}
 	return t.middleware
 }
@@ -143,15 +146,12 @@ func (e *PaceError) ErrorType() string {
 
 type paceTransport struct {
 	layer
-	pick  func(*http.Request) Waiter
-	fixed Waiter           // what pick always returns; nil for PaceBy
-	inner []*paceTransport // below it in the chain
+	fixed Waiter                     // nil for PaceBy
+	pick  func(*http.Request) Waiter // nil for Pace
+	inner []*paceTransport           // below it in the chain
 }
 
 func (t paceTransport) middleware(next http.RoundTripper) http.RoundTripper {
-	if t.pick == nil {
-		return next
-	}
 	t.layer = layer{next}
 	below := layersOf(next)
 	t.inner = pacesBelow(below)
@@ -163,6 +163,17 @@ func (t paceTransport) middleware(next http.RoundTripper) http.RoundTripper {
 	return &t
 }
 
+// waiterOf returns the Waiter of a request, nil where there is none.
+func (t *paceTransport) waiterOf(req *http.Request) Waiter {
+	if t.fixed != nil {
+		return t.fixed
+	}
+	if w := t.pick(req); !waiter.IsNil(w) {
+		return w
+	}
+	return nil
+}
+
 func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	held := holding{req: req}
 	defer held.close()
@@ -170,11 +181,11 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if a != nil && !a.waitsFor(t) {
 		a = nil
 	}
-	w := t.pick(req)
-	if waiter.IsNil(w) {
-		w = nil
-	} else if err := t.acquire(req, w, a, &held); err != nil {
-		return nil, err
+	w := t.waiterOf(req)
+	if w != nil {
+		if err := t.acquire(req, w, a, &held); err != nil {
+			return nil, err
+		}
 	}
 	slot := held.slot
 	if slot != nil {
@@ -203,13 +214,15 @@ func tell(w Waiter, start *pacer.Admission, req *http.Request, resp *http.Respon
 		if resp != nil && isFree(resp) {
 			start.Free() // there is no slot that could be settled
 		}
-		if o, known := report(req, resp, err, judge(req, resp, err, a), a); known {
+		var o pacer.Outcome
+		if known(&o, req, resp, err, judge(req, resp, err, a), a) {
 			o.Quotas = quotasOf(resp)
 			paused(start.Report(o), req, resp, err)
-			a.pacedBy(o)
+			a.pacedBy(&o)
 		}
 	case interface{ PauseUntil(time.Time) }:
-		if o, _ := report(req, resp, err, judge(req, resp, err, a), a); o.Delay > 0 {
+		var o pacer.Outcome
+		if known(&o, req, resp, err, judge(req, resp, err, a), a) && o.Delay > 0 {
 			p.PauseUntil(time.Now().Add(o.Delay))
 		}
 	}

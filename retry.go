@@ -89,13 +89,18 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	for n := 1; ; n++ {
 		a, resp, err := c.attempt(n)
-		if err != nil && a.refused != "" {
+		if err != nil && a.refused != nil {
 			a.abort()
-			return c.end(n-1, a.refused, nil, err)
+			return c.end(n-1, *a.refused, nil, err)
 		}
 		c.last.forget()
 		c.last = outcome{}
 
+		if err == nil && a.judge(resp, nil) == retrypolicy.Accept {
+			c.policy.Accepted(n)
+			a.done(resp, nil, retrypolicy.Accept)
+			return c.end(n, retrypolicy.ReasonAccepted, resp, nil)
+		}
 		next := c.decide(a, resp, err)
 		if !next.Retry {
 			return c.end(n, next.Reason, resp, err)
@@ -171,11 +176,7 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 // decide asks the policy what follows attempt a.
 func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.Decision {
 	verdict := a.judge(resp, err)
-	var result retrypolicy.Attempt
-	if err != nil || verdict != retrypolicy.Accept {
-		result = a.result(resp, err)
-	}
-	result.Number = a.info.Number
+	result := a.result(resp, err)
 	next := c.policy.Decide(c.ctx, &result, verdict)
 	a.done(resp, err, verdict)
 	c.arrived, c.asks = a.arrived, 0

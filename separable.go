@@ -128,9 +128,10 @@ func (s *separable) end(cause error) {
 // separateAfter separates s when resp has been read or closed, at once where nobody below has
 // asked for its end, and ends it if there is no response.
 func (s *separable) separateAfter(resp *http.Response) {
+	if s.own.CompareAndSwap(nil, separated) {
+		return
+	}
 	switch own := s.own.Load(); {
-	case own == nil:
-		s.separate()
 	case resp == nil:
 		s.end(nil)
 	case resp.Body == http.NoBody, own.release == nil && !resp.Uncompressed:

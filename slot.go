@@ -60,10 +60,11 @@ func leaves(req *http.Request) {
 func (s *slotContext) heard(req *http.Request, resp *http.Response, err error, a *attempt) {
 	s.answered.Store(true)
 	v := judge(req, resp, err, a)
-	if outcome, known := report(req, resp, err, v, a); known && s.sent.Load() {
-		outcome.Quotas = quotasOf(resp)
-		paused(s.slot.Report(outcome), req, resp, err)
-		a.pacedBy(outcome)
+	var o pacer.Outcome
+	if known(&o, req, resp, err, v, a) && s.sent.Load() {
+		o.Quotas = quotasOf(resp)
+		paused(s.slot.Report(o), req, resp, err)
+		a.pacedBy(&o)
 	}
 	switch {
 	case v == retrypolicy.Unprocessed:
@@ -121,22 +122,19 @@ func quotasOf(resp *http.Response) []quota.State {
 	return quota.Read(resp.Header, time.Now())
 }
 
-// report is what a pacer hears of a result, besides what is left of quotas. Of an error that is nobody's failure, such as a
-// cancellation, and of another host's answer it hears nothing.
-func report(req *http.Request, resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) (o pacer.Outcome, known bool) {
-	if resp != nil && leftHost(req) {
-		return o, false
-	}
+// known makes o what a pacer hears of a result, besides what is left of quotas. Of an error that
+// is nobody's failure, such as a cancellation, and of another host's answer it hears nothing.
+func known(o *pacer.Outcome, req *http.Request, resp *http.Response, err error, v retrypolicy.Verdict, a *attempt) bool {
 	switch {
+	case resp != nil && leftHost(req):
+		return false
+	case v == retrypolicy.Accept:
+		return err == nil
 	case v == retrypolicy.Throttled:
 		o.Delay, o.Throttled = delayOf(resp, a)
-		o.Failed = !o.Throttled
-	case v != retrypolicy.Accept:
-		o.Failed = true
-	default:
-		return o, err == nil
 	}
-	return o, true
+	o.Failed = !o.Throttled
+	return true
 }
 
 // paused tells observers of a pause that a report began or lengthened, if it did.

@@ -22,7 +22,8 @@ func TestCancelOfAnAdmissionGivesItsStartBack(t *testing.T) {
 		t.Run(fmt.Sprint(cfg.Limits), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := pacerWith(t, cfg)
-				admitted, err := p.Admit(t.Context())
+				var admitted pacer.Admission
+				err := p.Admit(t.Context(), &admitted)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -42,14 +43,15 @@ func TestCancelOfAnAdmissionGivesItsStartBack(t *testing.T) {
 			})
 		})
 	}
-	pacer.Admission{}.Cancel()
+	new(pacer.Admission).Cancel()
 }
 
 // What a forgotten pacer counted matters no more, and is not the current one's.
 func TestCancelOfAnAdmissionByAForgottenPacerTakesNothingFromTheCurrentOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, _ := newKeyed(t, 1, onePerSecond)
-		admitted, err := k.Get("a").Admit(t.Context())
+		var admitted pacer.Admission
+		err := k.Get("a").Admit(t.Context(), &admitted)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +70,8 @@ func TestCancelOfAnAdmissionDoesNotAllocate(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // refuses what would have to wait
 	defer cancel()
 	if got := testing.AllocsPerRun(1000, func() {
-		admitted, err := p.Admit(ctx)
+		var admitted pacer.Admission
+		err := p.Admit(ctx, &admitted)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +91,8 @@ func TestWhatTheServerDoesNotCountHasWorkedAllTheSame(t *testing.T) {
 			p := pacerWith(t, cfg)
 			p.PauseUntil(time.Now().Add(time.Second))
 			for range 2 {
-				admitted, err := p.Admit(t.Context())
+				var admitted pacer.Admission
+				err := p.Admit(t.Context(), &admitted)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -101,5 +105,5 @@ func TestWhatTheServerDoesNotCountHasWorkedAllTheSame(t *testing.T) {
 			}
 		})
 	}
-	pacer.Admission{}.Free()
+	new(pacer.Admission).Free()
 }

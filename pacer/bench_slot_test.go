@@ -89,7 +89,8 @@ func BenchmarkReport(b *testing.B) {
 				starts := make([]pacer.Admission, inFlight+1)
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
-					a, err := p.Admit(context.Background())
+					var a pacer.Admission
+					err := p.Admit(context.Background(), &a)
 					if err != nil {
 						b.Fatal(err)
 					}

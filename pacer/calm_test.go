@@ -9,13 +9,14 @@ import (
 func TestThatAStartWorkedIsSaidWithoutTheLockWhereItChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := Burst(100, time.Second)
-		admit := func() Admission {
+		admit := func() *Admission {
 			t.Helper()
-			a, err := p.Admit(t.Context())
+			var a Admission
+			err := p.Admit(t.Context(), &a)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return a
+			return &a
 		}
 		admit().Report(Outcome{})
 		a := admit()

@@ -165,7 +165,7 @@ func (p *Pacer) mayHold(w *waiter, maxPause time.Duration) time.Duration {
 }
 
 // heed takes in how a start went, as far as states are concerned.
-func (p *Pacer) heed(now time.Duration, o Outcome, of start) (paused bool) {
+func (p *Pacer) heed(now time.Duration, o *Outcome, of *start) (paused bool) {
 	return p.turn(now, func() {
 		switch {
 		case o.Throttled:
@@ -182,7 +182,7 @@ func (p *Pacer) heed(now time.Duration, o Outcome, of start) (paused bool) {
 
 // told is heed for an outcome of a start of the same key, made on another pacer. It returns
 // the end of the pause if it began or lengthened one.
-func (p *Pacer) told(o Outcome) (pausedUntil time.Time) {
+func (p *Pacer) told(o *Outcome) (pausedUntil time.Time) {
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()

@@ -40,21 +40,22 @@ type admissions struct {
 	begin  time.Time
 	starts []time.Duration
 	names  []string
-	got    map[string]pacer.Admission
+	got    map[string]*pacer.Admission
 }
 
 func newAdmissions() *admissions {
-	return &admissions{begin: time.Now(), got: map[string]pacer.Admission{}}
+	return &admissions{begin: time.Now(), got: map[string]*pacer.Admission{}}
 }
 
 func (a *admissions) call(p *pacer.Pacer, ctx context.Context, name string) {
 	go func() {
-		admitted, err := p.Admit(ctx)
+		var admitted pacer.Admission
+		err := p.Admit(ctx, &admitted)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if err == nil {
 			a.starts, a.names = append(a.starts, time.Since(a.begin)), append(a.names, name)
-			a.got[name] = admitted
+			a.got[name] = &admitted
 		}
 	}()
 	synctest.Wait()
@@ -150,12 +151,14 @@ func TestEachCallCameAtAMomentOfItsOwn(t *testing.T) {
 		p := outage(t, 3)
 		seen := map[time.Time]bool{}
 		for range 10 {
-			a, err := p.Admit(t.Context())
+			var a pacer.Admission
+			err := p.Admit(t.Context(), &a)
 			if err != nil || seen[a.Came()] {
 				t.Errorf("%v, %v: another came then", err, a.Came())
 			}
 			seen[a.Came()] = true
-			if again, _ := p.Admit(pacer.WithArrival(t.Context(), a.Came())); !again.Came().Equal(a.Came()) {
+			var again pacer.Admission
+			if _ = p.Admit(pacer.WithArrival(t.Context(), a.Came()), &again); !again.Came().Equal(a.Came()) {
 				t.Errorf("its retry came at %v, want %v", again.Came(), a.Came())
 			}
 		}
@@ -210,7 +213,7 @@ func TestADeadlineIsNotJudgedByTheNextProbeWhileOneFlies(t *testing.T) {
 		down(t, p)
 		soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if _, err := p.Admit(soon); !errors.Is(err, pacer.ErrDeadline) {
+		if err := p.Admit(soon, new(pacer.Admission)); !errors.Is(err, pacer.ErrDeadline) {
 			t.Errorf("%v, want a refusal: the first probe comes after 100 ms", err)
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -391,7 +394,8 @@ func TestReportsWithoutASlotDoNotAllocate(t *testing.T) {
 	ctx := t.Context()
 	p := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 1_000_000, Period: time.Second}}, Outage: &pacer.Outage{After: 3}})
 	if got := testing.AllocsPerRun(1000, func() {
-		a, err := p.Admit(ctx)
+		var a pacer.Admission
+		err := p.Admit(ctx, &a)
 		if err != nil || a.Slot() != nil {
 			t.Fatal(err, a.Slot())
 		}

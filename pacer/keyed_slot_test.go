@@ -33,7 +33,8 @@ func TestAForgottenPacerServesItsCallersByTheLimitsOfTheNewOne(t *testing.T) {
 				time.Sleep(time.Second)
 				current, began := k.Get("a"), time.Now()
 
-				admitted, err := old.Admit(costing(t, 40))
+				var admitted pacer.Admission
+				err := old.Admit(costing(t, 40), &admitted)
 				if useful := cfg.MaxInFlight > 0 || len(cfg.Limits) > 1; err != nil || (admitted.Slot() != nil) != useful {
 					t.Errorf("Admit: %+v, %v, want a slot: %t", admitted, err, useful)
 				}
@@ -44,7 +45,7 @@ func TestAForgottenPacerServesItsCallersByTheLimitsOfTheNewOne(t *testing.T) {
 				if got := current.Stats(); got.Granted != 2 || got.Waiting != 3 {
 					t.Errorf("Stats: %+v, want 2 granted, 3 waiting", got)
 				}
-				admitted, err = old.Admit(costing(t, 40))
+				err = old.Admit(costing(t, 40), &admitted)
 				if err != nil || admitted.Waited() != 2*time.Hour || !admitted.Came().Equal(began.Add(5)) { // behind five others
 					t.Errorf("Admit: %+v, %v, want a start after two hours", admitted, err)
 				}
@@ -254,7 +255,8 @@ func TestReportThatNothingIsLeftOnASlotOfTheOverflowPausesThePacersThatTookItsSt
 		k, _ := newKeyed(t, 1, func(string) *pacer.Pacer { return pacer.Burst(5, time.Second) })
 		start(t, k.Get("a"))
 		overflow := k.Get("b")
-		admitted, err := overflow.Admit(t.Context())
+		var admitted pacer.Admission
+		err := overflow.Admit(t.Context(), &admitted)
 		if err != nil {
 			t.Fatal(err)
 		}

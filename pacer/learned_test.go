@@ -363,10 +363,11 @@ func TestAdmissionReportsWithAndWithoutASlot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := pacerWith(t, cfg)
-				if got := (pacer.Admission{}).Report(pacer.Outcome{Throttled: true, Delay: 1}); !got.IsZero() {
+				if got := new(pacer.Admission).Report(pacer.Outcome{Throttled: true, Delay: 1}); !got.IsZero() {
 					t.Errorf("zero Admission: %v", got)
 				}
-				a, err := p.Admit(t.Context())
+				var a pacer.Admission
+				err := p.Admit(t.Context(), &a)
 				if err != nil || (a.Slot() != nil) != (name == "with") {
 					t.Fatalf("Admit: %+v, %v", a, err)
 				}
@@ -465,7 +466,8 @@ func TestLearningMayBeDoneByManyAtOnce(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for i := range 500 {
-					a, err := p.Admit(ctx)
+					var a pacer.Admission
+					err := p.Admit(ctx, &a)
 					if err != nil {
 						return
 					}

@@ -39,7 +39,8 @@ func (s *simulated) send() pacer.Outcome {
 func (s *simulated) call(t *testing.T, p *pacer.Pacer) bool {
 	ctx := t.Context()
 	for n := range 8 {
-		a, err := p.Admit(ctx)
+		var a pacer.Admission
+		err := p.Admit(ctx, &a)
 		if err != nil {
 			return false
 		}

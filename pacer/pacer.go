@@ -79,51 +79,46 @@ type Pacer struct {
 // likewise for Config.MaxWait; and an error matching ctx.Err() and context.Cause(ctx) when
 // ctx is done, which wins over a slot that is free or due.
 func (p *Pacer) Wait(ctx context.Context) error {
-	_, err := p.wait(ctx, nil, false)
-	return err
+	return p.wait(ctx, nil, nil)
 }
 
 // Acquire is [Pacer.Wait] for callers who will say how the request went: it returns the
 // start's slot, or nil and the error.
 func (p *Pacer) Acquire(ctx context.Context) (*Slot, error) {
 	s := new(Slot)
-	if _, err := p.wait(ctx, s, true); err != nil {
+	var st start // the slot has all of it
+	if err := p.wait(ctx, &st, s); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// An Admission is a start that [Pacer.Admit] granted.
+// An Admission is a start that [Pacer.Admit] granted, or none.
 type Admission struct {
 	start start
 }
 
 // Slot returns the slot, nil where the pacer has no use for one.
-func (a Admission) Slot() *Slot { return a.start.slot }
+func (a *Admission) Slot() *Slot { return a.start.slot }
 
 // Came returns when the call did, a moment that no other call of the pacer has: a retry with
 // it in [WithArrival] is of the same call. It is the zero Time for a zero Admission.
-func (a Admission) Came() time.Time { return a.start.came() }
+func (a *Admission) Came() time.Time { return a.start.came() }
 
 // Waited returns how long the caller waited for its start.
-func (a Admission) Waited() time.Duration { return a.start.at - a.start.joined }
+func (a *Admission) Waited() time.Duration { return a.start.at - a.start.joined }
 
 // Admit is for layers between a program and its requests. It is [Pacer.Acquire] where it
 // makes a difference to p when a request is over or what it costs: where flights are bounded
 // or costs are counted. Elsewhere there is no Slot, which costs less; [Admission.Report] and
-// [Admission.Cancel] say all there is to say then.
-func (p *Pacer) Admit(ctx context.Context) (Admission, error) {
-	start, err := p.wait(ctx, nil, true)
-	if err != nil {
-		return Admission{}, err
-	}
-	return Admission{start}, nil
-}
+// [Admission.Cancel] say all there is to say then. Admit notes the start in a, which is zero
+// before, and stays so where there is an error.
+func (p *Pacer) Admit(ctx context.Context, a *Admission) error { return p.wait(ctx, &a.start, nil) }
 
 // Cancel says that nothing was sent, as [Slot.Cancel] does, which it calls where there is a
 // Slot. Where there is none, call it at most once: a second call would give back another's
 // start. On the zero Admission it does nothing.
-func (a Admission) Cancel() {
+func (a *Admission) Cancel() {
 	p := a.start.pacer
 	if a.start.slot != nil || p == nil {
 		a.start.slot.Cancel()
@@ -133,7 +128,7 @@ func (a Admission) Cancel() {
 	defer p.mu.Unlock()
 	now := p.clock.Now()
 	p.revoked++
-	p.giveBack(a.start, now)
+	p.giveBack(&a.start, now)
 	p.turn(now, func() { p.states.forget(now, a.start.number) })
 	p.changed(now)
 }
@@ -141,7 +136,7 @@ func (a Admission) Cancel() {
 // Free says that the server does not count the request, as Slot.Settle("", 0) does, which it
 // calls where there is a Slot. How it went may still be said. Where there is no Slot, call it
 // at most once. On the zero Admission it does nothing.
-func (a Admission) Free() {
+func (a *Admission) Free() {
 	p := a.start.pacer
 	if a.start.slot != nil || p == nil {
 		a.start.slot.Settle("", 0)
@@ -150,12 +145,12 @@ func (a Admission) Free() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock.Now()
-	p.giveBack(a.start, now)
+	p.giveBack(&a.start, now)
 	p.changed(now)
 }
 
 // giveBack makes a start without a slot count no more. It needs p.mu.
-func (p *Pacer) giveBack(of start, now time.Duration) {
+func (p *Pacer) giveBack(of *start, now time.Duration) {
 	p.take(now, taken{number: of.number, cost: 1, in: ^uint16(0), spent: true, inFlight: true})
 	p.gate().Settle(now, of.at, 0, 1, 0)
 }
@@ -180,7 +175,7 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 	w := waiter{pacer: p, ctx: ctx, slot: s, heard: true, arrived: p.arrival(ctx, now)}
 	w.back = p.stepsBack(w.arrived)
 	if p.free(&w, now) {
-		p.startOf(s, w.arrived, now, now)
+		p.startOf(nil, s, w.arrived, now, now)
 		p.rouse() // the head, if there is one, has become later
 		p.refuseTooLate(now)
 		return s, nil

@@ -52,19 +52,24 @@ func (s *Slot) Report(o Outcome) (pausedUntil time.Time) {
 	if s == nil || s.pacer == nil {
 		return time.Time{}
 	}
-	return s.pacer.report(o, start{s.pacer, s, s.call, s.at, s.at, s.number, s.era}, s)
+	return s.pacer.report(&o, s.start(), s)
 }
 
 // Report is [Slot.Report] of the start that was granted, with a slot or without one. Of an
 // Admission that is zero it does nothing. Where there is no Slot it says how it went once.
-func (a Admission) Report(o Outcome) (pausedUntil time.Time) {
+func (a *Admission) Report(o Outcome) (pausedUntil time.Time) {
 	if p := a.start.pacer; p == nil || a.start.slot == nil && o.worked() && p.calm.Load() {
 		return time.Time{} // without the lock: there is nothing that it could change
 	}
-	return a.start.pacer.report(o, a.start, a.start.slot)
+	return a.start.pacer.report(&o, &a.start, a.start.slot)
 }
 
-func (p *Pacer) report(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
+// start returns what a pacer knows s by.
+func (s *Slot) start() *start {
+	return &start{s.pacer, s, s.call, s.at, s.at, s.number, s.era}
+}
+
+func (p *Pacer) report(o *Outcome, of *start, s *Slot) (pausedUntil time.Time) {
 	p.mu.Lock()
 	if speaker := p.speaker(); speaker != p {
 		defer p.mu.Unlock()
@@ -72,7 +77,7 @@ func (p *Pacer) report(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
 		if t == nil || t.canceled {
 			return time.Time{}
 		}
-		return speaker.hear(o, start{speaker, t, t.call, t.at, t.at, t.number, t.era}, t)
+		return speaker.hear(o, t.start(), t)
 	}
 	if s != nil && s.canceled {
 		p.mu.Unlock()
@@ -96,7 +101,7 @@ func (p *Pacer) report(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
 func (o *Outcome) worked() bool { return !o.Failed && !o.Throttled && len(o.Quotas) == 0 }
 
 // usedUp returns how long it takes until all quotas are whole again of which nothing is left.
-func (o Outcome) usedUp() (reset time.Duration) {
+func (o *Outcome) usedUp() (reset time.Duration) {
 	for _, s := range o.Quotas {
 		if s.Remaining <= 0 {
 			reset = max(reset, s.Reset)
@@ -108,7 +113,7 @@ func (o Outcome) usedUp() (reset time.Duration) {
 // The methods below need p.mu.
 
 // hear takes in how a start went, and returns what report does.
-func (p *Pacer) hear(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
+func (p *Pacer) hear(o *Outcome, of *start, s *Slot) (pausedUntil time.Time) {
 	again := s != nil && s.reported
 	if s != nil {
 		s.reported = true
@@ -131,7 +136,7 @@ func (p *Pacer) hear(o Outcome, of start, s *Slot) (pausedUntil time.Time) {
 
 // learn takes in what the answer to a start said, and lets the head start if it may now. It
 // reports whether others may start later for that.
-func (p *Pacer) learn(now time.Duration, said []quota.State, of start, s *Slot) (later bool) {
+func (p *Pacer) learn(now time.Duration, said []quota.State, of *start, s *Slot) (later bool) {
 	head := p.queue.head
 	held := p.tree != nil || head != nil && p.learned.due(nil, head.slot.cost()) > now
 	if p.learned == nil {
@@ -151,7 +156,7 @@ func (p *Pacer) learn(now time.Duration, said []quota.State, of start, s *Slot) 
 	return later && (head != nil || p.tree != nil)
 }
 
-func (p *Pacer) learnOne(now time.Duration, said quota.State, of start, s *Slot) (later bool) {
+func (p *Pacer) learnOne(now time.Duration, said quota.State, of *start, s *Slot) (later bool) {
 	u := slices.Index(p.units, said.Unit)
 	if said.Reset <= 0 && (p.remote != nil || !p.schedule.hasBucket(u)) || u > 0 && (s == nil || u >= len(s.costs)) {
 		return false
@@ -190,7 +195,7 @@ func (p *Pacer) take(now time.Duration, t taken) {
 }
 
 // answered notes that a start is in flight no more, and in which quotas it does not count.
-func (p *Pacer) answered(now time.Duration, said []quota.State, of start, s *Slot) {
+func (p *Pacer) answered(now time.Duration, said []quota.State, of *start, s *Slot) {
 	l := p.learned
 	if s == nil {
 		s = &Slot{number: of.number, costs: oneStart}

@@ -174,7 +174,8 @@ func TestANewUnitBeginsEmptyAndWaitersCostWhatTheirContextsSay(t *testing.T) {
 		under := slotOf(t, p, costing(t, 7))
 		admitted := make(chan pacer.Admission, 1)
 		go func() {
-			a, err := p.Admit(costing(t, 60)) // needs no slot yet
+			var a pacer.Admission
+			err := p.Admit(costing(t, 60), &a) // needs no slot yet
 			if err != nil {
 				t.Error(err)
 			}

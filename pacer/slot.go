@@ -176,7 +176,7 @@ func (s *Slot) Came() time.Time {
 	if s == nil {
 		return time.Time{}
 	}
-	return start{pacer: s.pacer, call: s.call}.came()
+	return s.start().came()
 }
 
 // Costs returns what the start counts as now, by unit, starts themselves left out: what its

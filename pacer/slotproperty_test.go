@@ -345,7 +345,7 @@ func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
 				var a pacer.Admission
 				switch {
 				case d.admit:
-					a, err = p.Admit(ctx)
+					err = p.Admit(ctx, &a)
 					s = a.Slot()
 				case d.do == try:
 					s, err = p.TryAcquire(ctx)

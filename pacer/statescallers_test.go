@@ -51,7 +51,7 @@ func (w *world) attempt(ctx context.Context, f *fate, kind int, came time.Time) 
 	case 1, 2:
 		slot, err = w.pacer.Acquire(ctx)
 	default:
-		admitted, err = w.pacer.Admit(ctx)
+		err = w.pacer.Admit(ctx, &admitted)
 	}
 	w.mu.Lock()
 	if err != nil {

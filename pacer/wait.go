@@ -7,7 +7,7 @@ import (
 	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
 )
 
-// A start is one that was granted.
+// A start is one that was granted. It is handed about by reference: each call pays for it.
 type start struct {
 	pacer      *Pacer        // that granted it
 	slot       *Slot         // nil where the pacer has no use for one
@@ -18,38 +18,43 @@ type start struct {
 }
 
 // came returns when the call came; the zero Time for a zero start.
-func (s start) came() time.Time {
+func (s *start) came() time.Time {
 	if s.pacer == nil {
 		return time.Time{}
 	}
 	return s.pacer.clock.Time(s.call)
 }
 
-// wait sees a caller to its start. s is nil for one that needs no slot; heard says whether
-// the caller will be heard of again, so that it gets a slot where the pacer has a use for one.
-func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
+// wait sees a caller to its start. s is nil for one that needs no slot; st is nil for one that
+// will not be heard of again, else it gets a slot where the pacer has a use for one.
+func (p *Pacer) wait(ctx context.Context, st *start, s *Slot) error {
+	heard := st != nil
 	needed := s
 	if s == nil && heard && (p.flights.max > 0 || p.parent != nil) {
 		s = new(Slot)
 	}
-	s = p.estimate(ctx, s)
+	if p.parent != nil || p.keys.Load() != nil {
+		s = p.estimate(ctx, s)
+	}
 	p.mu.Lock()
 	if next := p.successor; next != nil {
 		p.mu.Unlock()
 		if needed != nil {
 			*needed = Slot{} // the costs are by p's units, which need not be those of the next
 		}
-		return next(1).wait(ctx, needed, heard)
+		return next(1).wait(ctx, st, needed)
 	}
 	if !heard && p.holds() {
 		p.mu.Unlock()
-		return start{}, errHolds
+		return errHolds
 	}
-	s = p.complete(ctx, s)
+	if p.parent != nil || len(p.units) > 1 {
+		s = p.complete(ctx, s)
+	}
 	if ctx.Err() != nil || p.sleeper == nil || p.parent != nil || len(p.schedule.rules) > 0 { // unfit costs more than a free slot should
 		if err := p.unfit(ctx, s); err != nil {
 			p.mu.Unlock()
-			return start{}, err
+			return err
 		}
 	}
 	// Read under the lock: a reading from before the wait for it would be stale
@@ -63,7 +68,7 @@ func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 		}
 		if !heard {
 			p.mu.Unlock()
-			return start{}, nil // nobody will say anything of it
+			return nil // nobody will say anything of it
 		}
 		var call time.Duration
 		if p.states.after > 0 { // what the caller says of it matters to outages alone
@@ -71,32 +76,32 @@ func (p *Pacer) wait(ctx context.Context, s *Slot, heard bool) (start, error) {
 		} else {
 			call = p.comes(now)
 		}
-		st := p.startOf(s, call, now, now)
+		p.startOf(st, s, call, now, now)
 		p.mu.Unlock()
-		return st, nil
+		return nil
 	}
 	w, err := p.enqueue(ctx, s, heard, now)
 	p.mu.Unlock()
 	if err != nil {
-		return start{}, err
+		return err
 	}
-	return p.await(ctx, w)
+	return p.await(ctx, st, w)
 }
 
 // await sees w through the queue: it waits for its turn, then keeps time for the
 // slot, then takes it.
-func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
+func (p *Pacer) await(ctx context.Context, st *start, w *waiter) error {
 	for {
 		p.mu.Lock()
 		if w.refused != nil {
 			p.mu.Unlock()
-			return start{}, w.refused
+			return w.refused
 		}
 		if ctx.Err() != nil {
 			p.leave(w)
 			p.canceled++
 			p.mu.Unlock()
-			return start{}, canceled(ctx)
+			return canceled(ctx)
 		}
 		now := p.clock.Now()
 		answer, leads := p.turnFor(w, now)
@@ -105,10 +110,10 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 				if now-max(answer.At, w.joined, p.lastFreed()) > p.tolerance {
 					p.late++
 				}
-				st := p.startOf(w.slot, w.arrived, w.joined, now)
+				p.startOf(st, w.slot, w.arrived, w.joined, now)
 				p.leave(w)
 				p.mu.Unlock()
-				return st, nil
+				return nil
 			}
 			soonest := answer.At
 			if answer.Again {
@@ -117,20 +122,20 @@ func (p *Pacer) await(ctx context.Context, w *waiter) (start, error) {
 			if err := p.refusal(w, soonest, now); err != nil {
 				p.leave(w)
 				p.mu.Unlock()
-				return start{}, err
+				return err
 			}
 		}
 		if (leads || w == p.queue.head) && now >= p.expires {
 			if p.refuseTooLate(now); w.refused != nil {
 				p.mu.Unlock()
-				return start{}, w.refused
+				return w.refused
 			}
 		}
 		if now >= w.latest && (leads || !p.moves(now)) {
 			err := p.refuse(ErrMaxWait, p.predict(w, now)-now)
 			p.leave(w)
 			p.mu.Unlock()
-			return start{}, err
+			return err
 		}
 		until := answer.At
 		if p.states.state != StateFlowing || p.tree != nil && w == p.queue.head {
@@ -259,12 +264,16 @@ func (p *Pacer) askLimits(s *Slot, now time.Duration) gate.Answer {
 	return answer
 }
 
-// startOf returns the start that was granted just now, and tells its slot.
-func (p *Pacer) startOf(s *Slot, call, joined, now time.Duration) start {
+// startOf notes in st, if anybody wants to know, the start that was granted just now, and tells
+// its slot.
+func (p *Pacer) startOf(st *start, s *Slot, call, joined, now time.Duration) {
 	for t := s; t != nil && t.pacer != nil; t = t.up {
 		t.call, t.era = call, t.pacer.states.era
 	}
-	return start{p, s, call, joined, now, p.number(), p.states.era}
+	if st != nil {
+		st.pacer, st.slot, st.call, st.joined, st.at = p, s, call, joined, now
+		st.number, st.era = p.number(), p.states.era
+	}
 }
 
 func (p *Pacer) enqueue(ctx context.Context, s *Slot, heard bool, now time.Duration) (*waiter, error) {

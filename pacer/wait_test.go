@@ -31,7 +31,8 @@ func TestAdmissionTellsOfTheWait(t *testing.T) {
 					if i == 1 {
 						came = came.Add(1) // the first was here at that moment
 					}
-					start, err := p.Admit(t.Context())
+					var start pacer.Admission
+					err := p.Admit(t.Context(), &start)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -44,7 +45,8 @@ func TestAdmissionTellsOfTheWait(t *testing.T) {
 				}
 				soon, cancel := context.WithTimeout(t.Context(), s)
 				defer cancel()
-				if start, err := p.Admit(soon); err == nil || start != (pacer.Admission{}) {
+				var start pacer.Admission
+				if err := p.Admit(soon, &start); err == nil || start != (pacer.Admission{}) {
 					t.Errorf("Admit before the time = %v, %v", start, err)
 				}
 			})
@@ -62,7 +64,8 @@ func TestAdmissionByAKeysNewPacerTellsOfTheWait(t *testing.T) {
 		k.Get("a")
 		for i, want := range []time.Duration{0, time.Second} {
 			came := time.Now().Add(time.Duration(i)) // no two callers have one
-			start, err := first.Admit(t.Context())
+			var start pacer.Admission
+			err := first.Admit(t.Context(), &start)
 			if err != nil || start.Waited() != want || !start.Came().Equal(came) {
 				t.Errorf("Admit = %v, %v; want a wait of %v from %v", start, err, want, came)
 			}

@@ -127,8 +127,15 @@ func (p *Policy) Next(ctx context.Context, a Attempt) Decision {
 	return p.Decide(ctx, &a, p.Classify(a))
 }
 
-// Decide is [Policy.Next] for an attempt on which [Policy.Classify] has given its verdict. Of
-// a response that is [Accept] it wants to know nothing but the Number.
+// Accepted says that a call's attempt of this number, counted from 1, brought what is
+// [Accept] without an error: nothing is left to be decided, but the Budget counts the call.
+func (p *Policy) Accepted(number int) {
+	if number == 1 {
+		p.cfg.Budget.countCall()
+	}
+}
+
+// Decide is [Policy.Next] for an attempt on which [Policy.Classify] has given its verdict.
 func (p *Policy) Decide(ctx context.Context, a *Attempt, v Verdict) Decision {
 	if a.Number == 1 {
 		p.cfg.Budget.countCall()
