@@ -119,7 +119,7 @@ func quotasOf(resp *http.Response) []quota.State {
 	if resp == nil || len(resp.Header) == 0 {
 		return nil
 	}
-	return quota.Read(resp.Header, time.Now())
+	return quota.Read(resp.Header, time.Time{})
 }
 
 // known makes o what a pacer hears of a result, besides what is left of quotas. Of an error that

@@ -30,6 +30,9 @@ type State struct {
 // than once, the strictest counts: the least Remaining, and of equal ones the longest
 // Reset and the least Limit. The package comment has the dialects.
 //
+// now is when the response came; the zero Time stands for the time of the call, which is read
+// only where the header says something.
+//
 // Read looks for keys in canonical form, as net/http makes them for HTTP/1 and HTTP/2
 // alike. It keeps nothing and changes nothing; h may be nil.
 //
@@ -63,6 +66,9 @@ func (c clock) read() []State {
 	}
 	if keys == nil || cached(c.h) {
 		return nil
+	}
+	if c.now.IsZero() {
+		c.now = time.Now()
 	}
 	slices.Sort(keys)
 	var all readings

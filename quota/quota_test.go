@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -232,6 +233,16 @@ func TestNothingSaidAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { RetryAfter(seconds, noon) }); n != 0 {
 		t.Errorf("RetryAfter of seconds allocates %v times", n)
 	}
+}
+
+func TestReadAtTheZeroTimeReadsTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := header("X-RateLimit-Remaining", "7", "X-RateLimit-Reset", unix(time.Now().Add(time.Minute)))
+		want := []State{{Remaining: 7, Reset: time.Minute}}
+		if got := Read(h, time.Time{}); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
 }
 
 func BenchmarkRead(b *testing.B) {
