@@ -1,10 +1,12 @@
-package bench
+package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +17,10 @@ import (
 	"time"
 )
 
-var whole = flag.Bool("whole", false, "simulate every server, with all clients and chains")
+var (
+	whole   = flag.Bool("whole", false, "simulate every server, with all clients and chains")
+	results = flag.String("results", "", "write what came of the last server and clients to this file, as JSON")
+)
 
 const oneWay = 10 * time.Millisecond
 
@@ -65,15 +70,6 @@ func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: a.status, Header: a.header, Body: http.NoBody, Request: req}, nil
 }
 
-// A simResult is what came of a simulation.
-type simResult struct {
-	sent, into, throttled, atStart int
-	succeeded, failed              int
-	last                           time.Duration // success
-	ideal                          time.Duration
-	p50, p99                       time.Duration
-}
-
 // known is the quota a second that clients know of, as a server has it or not.
 const known = 100
 
@@ -81,7 +77,8 @@ const known = 100
 type simClients struct{ processes, callers, calls int }
 
 // simulate has clients, who share the quota that they know of, call a server.
-func simulate(t *testing.T, s simServer, c simChain, clients simClients) (r simResult) {
+func simulate(t *testing.T, s simServer, c simChain, clients simClients) simResult {
+	r := simResult{Chain: c.name}
 	processes, callers, calls := clients.processes, clients.callers, clients.calls
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{simServer: s, began: time.Now(), answer: s.answer()}
@@ -112,10 +109,10 @@ func simulate(t *testing.T, s simServer, c simChain, clients simClients) (r simR
 						}
 						mu.Lock()
 						if took = append(took, time.Since(began)); ok {
-							r.succeeded++
-							r.last = time.Since(n.began)
+							r.Succeeded++
+							r.Last = time.Since(n.began)
 						} else {
-							r.failed++
+							r.Failed++
 						}
 						mu.Unlock()
 					}
@@ -124,9 +121,9 @@ func simulate(t *testing.T, s simServer, c simChain, clients simClients) (r simR
 		}
 		wg.Wait()
 		slices.Sort(took)
-		r.sent, r.into, r.throttled, r.atStart = n.sent, n.into, n.throttled, n.atStart
-		r.p50, r.p99 = took[len(took)/2], took[len(took)*99/100]
-		r.ideal = ideal(s, calls, min(known, s.quota), processes*callers, c.even)
+		r.Sent, r.Into, r.Throttled, r.AtStart = n.sent, n.into, n.throttled, n.atStart
+		r.P50, r.P99 = took[len(took)/2], took[len(took)*99/100]
+		r.Ideal = ideal(s, calls, min(known, s.quota), processes*callers, c.even)
 	})
 	return r
 }
@@ -167,11 +164,11 @@ func TestAnOutageIsNotFed(t *testing.T) {
 	s := serverNamed("down 5 s")
 	for name, most := range map[string]func(simResult) int{
 		"ours, drip, Outage":  func(simResult) int { return 40 },
-		"ours, burst, Outage": func(r simResult) int { return r.atStart + 30 },
+		"ours, burst, Outage": func(r simResult) int { return r.AtStart + 30 },
 	} {
 		r := simulate(t, s, chainNamed(name), simClients{1, 200, 3000})
 		t.Logf("%s: %+v", name, r)
-		if r.into > most(r) || r.throttled > 0 || r.failed > 0 || r.last > r.ideal*103/100 || r.p99 > 8*time.Second {
+		if r.Into > most(r) || r.Throttled > 0 || r.Failed > 0 || r.Last > r.Ideal*103/100 || r.P99 > 8*time.Second {
 			t.Errorf("%s: %+v, want at most %d into the outage, no 429, none failed, 1.03 of the ideal time, p99 of 8 s", name, r, most(r))
 		}
 	}
@@ -182,7 +179,7 @@ func TestAQuotaThatNobodyKnowsIsFound(t *testing.T) {
 		for _, name := range []string{"ours, burst", "ours, drip", "ours, burst, Outage"} {
 			r := simulate(t, serverNamed("mute, "+quota+"/s"), chainNamed(name), simClients{1, 100, 100})
 			t.Logf("%s of %s: %+v", name, quota, r)
-			if r.succeeded < 95 || r.sent > 3*r.succeeded {
+			if r.Succeeded < 95 || r.Sent > 3*r.Succeeded {
 				t.Errorf("%s of %s a second: %+v, want 95 of 100 to succeed with at most 3 sends each", name, quota, r)
 			}
 		}
@@ -209,18 +206,23 @@ func TestSimulation(t *testing.T) {
 			fmt.Fprintf(&table, "%s, %d × %d callers, %d calls\n\n", s.name, c.processes, c.callers, c.calls)
 			w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
 			fmt.Fprintln(w, "chain\tsucceeded\tsent\tinto outage\t429\tlast\tof ideal\tp50\tp99\t")
-			into := map[string]int{}
+			into, all := map[string]int{}, []simResult(nil)
 			for _, chain := range simChains {
 				r := simulate(t, s, chain, c)
-				fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%.2fs\t%.3f\t%.2fs\t%.2fs\t\n", chain.name, r.succeeded, r.sent, r.into, r.throttled,
-					r.last.Seconds(), float64(r.last)/float64(r.ideal), r.p50.Seconds(), r.p99.Seconds())
-				into[chain.name] = r.into
-				if strings.HasPrefix(chain.name, "ours") && s.quota >= known && r.throttled > 0 {
-					t.Errorf("%s, %v, %s: %d were refused, want none", s.name, c, chain.name, r.throttled)
+				fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%.2fs\t%.3f\t%.2fs\t%.2fs\t\n", chain.name, r.Succeeded, r.Sent, r.Into, r.Throttled,
+					r.Last.Seconds(), float64(r.Last)/float64(r.Ideal), r.P50.Seconds(), r.P99.Seconds())
+				into[chain.name], all = r.Into, append(all, r)
+				if strings.HasPrefix(chain.name, "ours") && s.quota >= known && r.Throttled > 0 {
+					t.Errorf("%s, %v, %s: %d were refused, want none", s.name, c, chain.name, r.Throttled)
 				}
 			}
 			w.Flush()
 			t.Logf("%s", table.String())
+			if *results != "" {
+				if err := writeJSON(*results, all); err != nil {
+					t.Error(err)
+				}
+			}
 			if c.callers > 1 && strings.HasPrefix(s.name, "down") { // one caller feeds nothing: it backs off
 				for _, name := range []string{"ours, burst", "ours, drip"} {
 					if into[name+", Outage"] > into[name]*6/10 {
@@ -230,4 +232,12 @@ func TestSimulation(t *testing.T) {
 			}
 		}
 	}
+}
+
+func writeJSON(file string, v any) error {
+	out, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, out, 0o644)
 }

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"io"
@@ -42,6 +42,19 @@ func oursWith(even, outage bool) func(http.RoundTripper, int) http.RoundTripper 
 			pacedhttp.Retry(retrypolicy.Must(retrypolicy.Config{MaxAttempts: simAttempts})),
 			pacedhttp.Pace(pacer.Must(cfg)))
 	}
+}
+
+// limited is what a program writes to put a limiter beneath its retries.
+type limited struct {
+	next    http.RoundTripper
+	limiter *rate.Limiter
+}
+
+func (t limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := t.limiter.Wait(req.Context()); err != nil {
+		return nil, err
+	}
+	return t.next.RoundTrip(req)
 }
 
 // around has a slot taken for each request of next.
