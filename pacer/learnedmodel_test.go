@@ -323,7 +323,9 @@ func (m *slotModel) report(s *modelSlot, o pacer.Outcome, got []outcome) time.Du
 		m.learn(s, o.Quotas)
 		until = max(until, m.heldUntil())
 	}
-	m.refuseTooLate(got)
+	if until > 0 || len(o.Quotas) > 0 { // else nobody starts later for it
+		m.refuseTooLate(got)
+	}
 	if until <= was {
 		return 0
 	}
