@@ -144,6 +144,7 @@ func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
 	}
 	clock := sleep.NewClock()
 	if cfg.Parent != nil {
+		cfg.Parent = cfg.Parent.adopts()
 		clock = cfg.Parent.clock
 	}
 	p := &Pacer{
