@@ -192,8 +192,8 @@ func (b *bucket) history(now time.Duration) (all []spent) {
 		return nil
 	}
 	for i := range b.draws.len {
-		if d := b.draws.at(i); d.cost > 0 && add(d.at, b.memory()) > now {
-			all = append(all, spent{d.at, d.cost})
+		if d := b.draws.at(i); d.cost > d.said && add(d.at, b.memory()) > now {
+			all = append(all, spent{d.at, d.cost - d.said})
 		}
 	}
 	return all
@@ -211,7 +211,7 @@ func (b *bucket) replace(other *bucket, now time.Duration) {
 	for i := range other.draws.len {
 		if d := other.draws.at(i); add(d.at, other.memory()) > now {
 			// What was drawn before may be given back: then there is as much as if it had never been.
-			b.draws.pushBack(draw{d.at, d.cost, b.drawn.minus(scaled(drawn.minus(d.before)))})
+			b.draws.pushBack(draw{d.at, d.cost, d.said, b.drawn.minus(scaled(drawn.minus(d.before)))})
 		}
 	}
 	for b.draws.len > 0 && b.draws.last().cost == 0 {

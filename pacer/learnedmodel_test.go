@@ -300,7 +300,7 @@ func (r *modelRule) lower(now, at time.Duration, left, spent int) {
 	drawn := int64(r.Bucket+spent-left)*int64(r.Period) - int64(now-at)*int64(max(r.Calls, r.Cost))
 	if more := drawn - r.drawn(now); more > 0 {
 		cost := int((more + int64(r.Period) - 1) / int64(r.Period))
-		r.charges = append(r.charges, &modelCharge{at: now, cost: cost, kept: cost, fresh: r.drawn(now) == 0})
+		r.charges = append(r.charges, &modelCharge{at: now, cost: cost, kept: cost, said: true, fresh: r.drawn(now) == 0})
 	}
 }
 

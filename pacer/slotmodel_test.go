@@ -55,6 +55,7 @@ type modelCharge struct {
 	slot    time.Duration // of the grid, that the start took
 	onGrid  bool
 	further bool
+	said    bool // by a server, and no start
 }
 
 type modelWaiter struct {

@@ -136,7 +136,7 @@ func (p *Pacer) statsAbove(stats *Stats, head *waiter, now time.Duration, when f
 		if strict[state] > strict[stats.State] {
 			stats.State, stats.Cause = state, cause
 		}
-		if next := when(max(q.states.due(true), q.due(head.slotAt(q)))); next.After(stats.Next) {
+		if next := when(max(q.states.bound(), q.due(head.slotAt(q)))); next.After(stats.Next) {
 			stats.Next = next
 		}
 	}
