@@ -76,8 +76,8 @@ func (p *Pacer) moves(w *waiter, now time.Duration) bool {
 	return p.remote == nil && !p.flights.full() && max(p.states.due(head.heard), p.due(head.slot)) <= now
 }
 
-// movesUp is moves in a tree, of w's way: whoever goes first at the root may let w follow at once
-// if that one's slot is not later than w's time is up.
+// movesUp is moves in a tree: whether whoever goes first at the root is about to start there, and
+// w may follow before its time is up.
 func (p *Pacer) movesUp(w *waiter, now time.Duration) bool {
 	root := p.root()
 	for q := p; q != root; q = q.parent {
@@ -86,7 +86,11 @@ func (p *Pacer) movesUp(w *waiter, now time.Duration) bool {
 		}
 	}
 	first := root.candidate(now)
-	return root.remote == nil && first != nil && root.dueFor(first.slotAt(root), first.heard, now) <= min(now, w.latest)
+	if first == nil || root.remote != nil || root.dueFor(first.slotAt(root), first.heard, now) > now {
+		return false
+	}
+	copy(root.ahead, first.slotAt(root).cost())
+	return root.bound(root.ahead, w.slotAt(root), w.latest) <= w.latest
 }
 
 // due returns when a start may happen, though nobody is ahead and neither a flight nor a state

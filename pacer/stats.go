@@ -108,7 +108,7 @@ func (p *Pacer) Stats() Stats {
 		head = p.queue.head
 	}
 	stats.Next = when(max(p.states.bound(), p.due(head.slot)))
-	stats.Predicted = when(p.predict(&waiter{pacer: p, ctx: context.Background(), slot: one, heard: true, arrived: now}, now))
+	stats.Predicted = when(p.predict(&waiter{pacer: p, ctx: context.Background(), slot: one, heard: true, arrived: max(now, p.root().came)}, now))
 	p.statsAbove(&stats, head, now, when)
 	stats.Limits = p.limitStats(now, when)
 	stats.Quotas = p.learned.stats(now, when)
