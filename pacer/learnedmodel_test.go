@@ -47,7 +47,7 @@ type modelQuota struct {
 
 // holds reports whether Admit grants slots.
 func (m *slotModel) holds() bool {
-	return m.cfg.MaxInFlight > 0 || len(m.units) > 1
+	return m.below || m.cfg.MaxInFlight > 0 || len(m.units) > 1
 }
 
 // ruled reports whether a limit counts in a unit, counts whether a quota does too.
