@@ -18,6 +18,7 @@ func TestCheckFindsWhatCannotBeMeant(t *testing.T) {
 	var passed []string
 	other := foreign("a", &passed)
 	quota := pacer.Burst(9, time.Second)
+	tokens := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Cost: 9, Unit: "tokens", Period: time.Second}}})
 	retry, pace, fallback := pacedhttp.Retry(nil), pacedhttp.Pace(quota), pacedhttp.Fallback(keep)
 	told := pacedhttp.Observe(pacedhttp.Hooks{GaveUp: func(context.Context, pacedhttp.CallInfo) {}})
 	slots := pacedhttp.Observe(pacedhttp.Hooks{SlotAcquired: func(context.Context, pacedhttp.SlotInfo) {}})
@@ -43,7 +44,12 @@ func TestCheckFindsWhatCannotBeMeant(t *testing.T) {
 		"a hook below Retry":      {[]pacedhttp.Middleware{retry, told}, []string{"Observe or Log is below Retry"}},
 		"Log below Retry":         {[]pacedhttp.Middleware{retry, pacedhttp.Log(nil)}, []string{"Observe or Log is below Retry"}},
 		"Cost below Pace":         {[]pacedhttp.Middleware{retry, pace, other, costing(1)}, []string{"Cost is below Pace"}},
-		"Cost below Retry":        {[]pacedhttp.Middleware{retry, costing(1), pace}, nil},
+		"Cost below Retry":        {[]pacedhttp.Middleware{retry, costing(1), pacedhttp.Pace(tokens)}, nil},
+		"a unit of nobody's":      {[]pacedhttp.Middleware{costing(1), retry, pace}, []string{`Cost is in "tokens", which no pacer below limits; they limit []`}},
+		"a unit of another's":     {[]pacedhttp.Middleware{pacedhttp.Cost("tokns", func(*http.Request) int { return 1 }), costing(1), retry, pace, pacedhttp.Pace(tokens)}, []string{`Cost is in "tokns", which no pacer below limits; they limit ["tokens"]`}},
+		"a unit of a Parent's":    {[]pacedhttp.Middleware{costing(1), retry, pacedhttp.Pace(pacer.Must(pacer.Config{Parent: pacer.Must(pacer.Config{Parent: tokens})}))}, nil},
+		"a unit of who knows":     {[]pacedhttp.Middleware{costing(1), retry, pace, pacedhttp.PaceBy(func(*http.Request) pacedhttp.Waiter { return quota })}, nil},
+		"a unit of no pacer's":    {[]pacedhttp.Middleware{costing(1), retry, pacedhttp.Pace(waiterFunc(nil))}, nil},
 		"several":                 {[]pacedhttp.Middleware{pace, retry, fallback, pace}, []string{"Pace is above Retry", "Fallback is below Retry", "the same Waiter"}},
 	} {
 		for where, rt := range map[string]*pacedhttp.Transport{

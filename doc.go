@@ -39,6 +39,12 @@
 // over when its body has been read or closed. No limit is exceeded at the costs that are known
 // when a request starts, retries included.
 //
+// Several quotas: per host, per tenant or per token, each for itself, is [PaceBy]. One within
+// another, the host's within the account's, or shares of one, people before batch, is one Pace
+// of a pacer that has a Parent, or PaceBy of such children: a request takes its slots of all at one moment. Two Pace
+// layers are two waits, where the first slot is spent during the second; they are for quotas that
+// cross, per user and per model, and the one that is waited for most goes first.
+//
 // # What is documented where
 //
 //   - How chains are put together: [New], [WrapClient], [Transport]; what in their order

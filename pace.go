@@ -269,6 +269,31 @@ func isAbove(p, child *pacer.Pacer) bool {
 	return false
 }
 
+// unitsOf returns the units that the pacers of layers limit costs in, they themselves or those
+// above them. It reports false where there are none, or a Waiter of another make may.
+func unitsOf(layers []*paceTransport) (units []string, known bool) {
+	for _, l := range layers {
+		p, ok := l.fixed.(interface {
+			Stats() pacer.Stats
+			Parent() *pacer.Pacer
+		})
+		if !ok {
+			return nil, false
+		}
+		for stats, above := p.Stats(), p.Parent(); ; stats, above = above.Stats(), above.Parent() {
+			for _, limit := range stats.Limits {
+				if unit := limit.Limit.Unit; unit != "" && !slices.Contains(units, unit) {
+					units = append(units, unit)
+				}
+			}
+			if above == nil {
+				break
+			}
+		}
+	}
+	return units, len(layers) > 0
+}
+
 // judge asks the policy of the Retry layer above, or the default where there is none. An
 // attempt that timed out has failed with that, whatever the base calls it.
 func judge(req *http.Request, resp *http.Response, err error, a *attempt) retrypolicy.Verdict {

@@ -2,6 +2,7 @@ package pacedhttp
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -97,6 +98,7 @@ func WrapClient(c *http.Client, mw ...Middleware) *http.Client {
 //   - two Pace layers with the same Waiter, or with a *pacer.Pacer and one that is its Parent, or
 //     that one's: every attempt takes two slots;
 //   - Cost below Pace: the slot is taken before the cost is known;
+//   - Cost in a unit that no pacer below limits, nor a Parent of one: it is asked for nothing;
 //   - Observe or Log below Retry, with a hook that only Retry calls.
 //
 // Of PaceBy it cannot know the Waiters, and of layers that were not put together by New
@@ -106,7 +108,7 @@ func (t *Transport) Check() error {
 	find := func(fault string) { faults = append(faults, errors.New("pacedhttp: "+fault)) }
 	retries := 0 // layers so far
 	var above []*paceTransport
-	for _, l := range t.layers {
+	for i, l := range t.layers {
 		switch l := l.(type) {
 		case *retryTransport:
 			if retries++; retries == 2 {
@@ -126,6 +128,9 @@ func (t *Transport) Check() error {
 		case *costTransport:
 			if len(above) > 0 {
 				find("Cost is below Pace, which takes the slot before the cost is known; list Cost first")
+			}
+			if units, known := unitsOf(pacesBelow(t.layers[i+1:])); known && !slices.Contains(units, l.unit) {
+				find(fmt.Sprintf("Cost is in %q, which no pacer below limits; they limit %q", l.unit, units))
 			}
 		case *paceTransport:
 			if slices.ContainsFunc(above, l.sameAs) {

@@ -25,7 +25,8 @@ type bucket struct {
 type draw struct {
 	at     time.Duration
 	cost   uint64
-	before u128 // what was drawn already
+	said   uint64 // of cost: what no start drew, but a server said is gone
+	before u128   // what was drawn already
 }
 
 func newBucket(size, rate int, period time.Duration) *bucket {
@@ -78,7 +79,7 @@ func (b *bucket) charge(now time.Duration, cost int) {
 	for b.draws.len > 0 && add(b.draws.at(0).at, b.memory()) <= now {
 		b.draws.popFront()
 	}
-	b.draws.pushBack(draw{now, uint64(cost), before})
+	b.draws.pushBack(draw{at: now, cost: uint64(cost), before: before})
 	b.drawn, b.last = before.plus(b.amount(cost)), now
 }
 
@@ -87,8 +88,13 @@ func (b *bucket) charge(now time.Duration, cost int) {
 func (b *bucket) lower(now, at time.Duration, left int, spent uint64) bool {
 	most := b.size.plus(product(spent, b.period)).minus(b.amount(left)).minus(product(uint64(now-at), b.rate))
 	more := most.minus(b.drawnAt(now))
-	b.charge(now, number(more.up(b.period)))
-	return !more.isZero()
+	if more.isZero() {
+		return false
+	}
+	gone := number(more.up(b.period))
+	b.charge(now, gone)
+	b.draws.ref(b.draws.len - 1).said += uint64(gone)
+	return true
 }
 
 // settle lowers what was drawn from that moment on. What had flowed back by the next draw is

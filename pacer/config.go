@@ -30,8 +30,10 @@ type Config struct {
 
 	// Parent is a pacer that every start takes a slot of too, at the same moment or not at
 	// all. Of those who wait here only the first waits there, so that one child that is
-	// paused, slow or much in demand holds up no other; it does not count in the Parent's
-	// MaxWaiting. Parent may have a Parent itself, and callers of its own.
+	// paused, slow or much in demand holds up no other. MaxWaiting, MaxWait and MaxPause are
+	// for a pacer's own callers; MaxPause bounds as well how long a pause or an outage above may
+	// hold them. A pause of Parent holds its children too, and only its own [Pacer.Resume] ends
+	// it. Parent may have a Parent itself, and callers of its own.
 	Parent *Pacer
 
 	// Weight is this pacer's share of Parent while others wait there too: twice the Weight
@@ -42,7 +44,8 @@ type Config struct {
 
 	// PassUp says that these limits are the program's own: what servers say, by
 	// [Slot.Report], is for the next pacer above that has Limits and no PassUp, or the
-	// topmost. That is always so where there are no Limits.
+	// topmost. That is always so where there are no Limits. Such a pacer may be paused by the
+	// program, but never probes, and has no Outage.
 	PassUp bool
 
 	// MaxWaiting is how many callers may wait at once; one more gets
@@ -144,6 +147,7 @@ func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
 	}
 	clock := sleep.NewClock()
 	if cfg.Parent != nil {
+		cfg.Parent = cfg.Parent.adopts()
 		clock = cfg.Parent.clock
 	}
 	p := &Pacer{
@@ -212,6 +216,9 @@ func (cfg Config) validate() error {
 	}
 	if cfg.Parent != nil && cfg.Parent.sleeper == nil {
 		errs = append(errs, errors.New("pacer: Config.Parent is a Pacer without limits, must be made by New, Burst or Drip"))
+	}
+	if cfg.Outage != nil && cfg.Parent != nil && (cfg.PassUp || len(cfg.Limits) == 0) {
+		errs = append(errs, errors.New("pacer: Config.Outage is set, must be nil where PassUp is true or Limits is empty: failures are Parent's business then"))
 	}
 	if o := cfg.Outage; o != nil && o.After < 0 {
 		errs = append(errs, fmt.Errorf("pacer: Config.Outage.After is %d, must be 0 (%d) or more", o.After, defaultAfter))

@@ -42,6 +42,25 @@ func TestNewReportsEveryInvalidField(t *testing.T) {
 			"pacer: Config.MaxPause is -1s, must be 0 (1m0s) or more",
 			"pacer: Config.Outage.After is -1, must be 0 (5) or more",
 		}},
+		{"what needs a Parent", pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: s}}, Weight: 2, PassUp: true}, []string{
+			"pacer: Config.Weight is 2, must be 0 where Parent is nil",
+			"pacer: Config.PassUp is true, must be false where Parent is nil",
+		}},
+		{"a negative Weight", pacer.Config{Parent: pacer.Burst(1, s), Weight: -1}, []string{
+			"pacer: Config.Weight is -1, must be 0 (1) or more",
+		}},
+		{"too large a Weight", pacer.Config{Parent: pacer.Burst(1, s), Weight: 1_000_001}, []string{
+			"pacer: Config.Weight is 1000001, must be at most 1000000",
+		}},
+		{"a Parent that nobody made", pacer.Config{Parent: new(pacer.Pacer)}, []string{
+			"pacer: Config.Parent is a Pacer without limits, must be made by New, Burst or Drip",
+		}},
+		{"an Outage of one that hears of none", pacer.Config{Parent: pacer.Burst(1, s), Limits: []pacer.Limit{{Calls: 1, Period: s}}, PassUp: true, Outage: &pacer.Outage{}}, []string{
+			"pacer: Config.Outage is set, must be nil where PassUp is true or Limits is empty: failures are Parent's business then",
+		}},
+		{"an Outage without Limits", pacer.Config{Parent: pacer.Burst(1, s), Outage: &pacer.Outage{}}, []string{
+			"pacer: Config.Outage is set, must be nil where PassUp is true or Limits is empty: failures are Parent's business then",
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, err := pacer.New(test.cfg)

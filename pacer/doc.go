@@ -56,11 +56,11 @@
 // Settling to less makes room in that start's own place in time and wakes the head;
 // settling to more counts the excess from now.
 //
-// A tree: with Config.Parent a start takes a slot of the Parent too, at the same moment or not at
-// all; per host and per account, people before batch, and tenants are this. Only a child's first
-// caller waits at the Parent, and children share it by Weight. Two pacers asked one after the
-// other are two waits: the first slot is spent while its holder waits for the second.
-// Quotas that cross, per user and per model, are no tree.
+// A tree: with Config.Parent a start happens in all pacers up the tree at one moment or in none.
+// Only a child's first caller waits at the Parent, so a child that is paused, slow or long holds
+// up no other, and children share it by Weight. Whose turn it is depends on others, whom nobody
+// foresees: who waits behind other children may hear only at its deadline that it was in vain.
+// See Several quotas.
 //
 // In flight: at most MaxInFlight slots are granted and not Done. The head waits for its
 // windows and for room in flight at once, so no permit is held while waiting for quota.
@@ -103,6 +103,20 @@
 //
 // A Pacer is made by [New], [Must], [Burst] or [Drip], is safe for concurrent use, and
 // has no goroutine of its own: there is nothing to close.
+//
+// # Several quotas
+//
+// Limits that hold for the same calls are one pacer with several Limits. Where calls differ:
+//
+//   - One quota within another, a host's within the account's, a tenant's within the API's, or
+//     shares of one, people before batch: a tree, by Config.Parent. A [Keyed] makes the children.
+//     A child without Limits only shares.
+//   - Quotas that have nothing to do with each other, a pacer per host or per token: a Keyed,
+//     and for HTTP PaceBy of package pacedhttp.
+//   - Quotas that cross, per user and per model, are no tree. They are two pacers asked one
+//     after the other, which are two waits: the first slot is spent while its holder waits for
+//     the second, and what then starts is bunched as the second lets it. Ask first that which is
+//     waited for most; where it is the only one that is waited for, both hold.
 //
 // # Traps
 //

@@ -123,7 +123,7 @@ func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
 	for q := p; q != nil; q = q.parent {
 		switch expiry := q.mayHold(w, p.maxPause); {
 		case q.states.state == StatePaused && q.states.until > expiry:
-			return p.refuse(ErrPaused, q.states.until-now)
+			return p.refuse(ErrPaused, p.resumesAt()-now)
 		case q.states.state == StateProbing && now >= expiry:
 			return p.refuse(ErrPaused, max(q.states.due(w.heard), p.due(w.slot), add(now, time.Millisecond))-now)
 		}
@@ -135,6 +135,16 @@ func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// resumesAt returns when the last of the pauses, here and above, is over.
+func (p *Pacer) resumesAt() (at time.Duration) {
+	for q := p; q != nil; q = q.parent {
+		if q.states.state == StatePaused {
+			at = max(at, q.states.until)
+		}
+	}
+	return at
 }
 
 // expiry returns until when a state, here or above, may hold w.

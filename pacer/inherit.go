@@ -192,8 +192,8 @@ func (b *bucket) history(now time.Duration) (all []spent) {
 		return nil
 	}
 	for i := range b.draws.len {
-		if d := b.draws.at(i); d.cost > 0 && add(d.at, b.memory()) > now {
-			all = append(all, spent{d.at, d.cost})
+		if d := b.draws.at(i); d.cost > d.said && add(d.at, b.memory()) > now {
+			all = append(all, spent{d.at, d.cost - d.said})
 		}
 	}
 	return all
@@ -206,10 +206,12 @@ func (b *bucket) replace(other *bucket, now time.Duration) {
 	if drawn.isZero() {
 		return
 	}
-	b.drawn, b.last = drawn.rescaled(other.period, b.period, true), now
+	scaled := func(u u128) u128 { return u.rescaled(other.period, b.period) }
+	b.drawn, b.last = scaled(drawn), now
 	for i := range other.draws.len {
 		if d := other.draws.at(i); add(d.at, other.memory()) > now {
-			b.draws.pushBack(draw{d.at, d.cost, d.before.rescaled(other.period, b.period, false)})
+			// What was drawn before may be given back: then there is as much as if it had never been.
+			b.draws.pushBack(draw{d.at, d.cost, d.said, b.drawn.minus(scaled(drawn.minus(d.before)))})
 		}
 	}
 	for b.draws.len > 0 && b.draws.last().cost == 0 {

@@ -47,7 +47,7 @@ type modelQuota struct {
 
 // holds reports whether Admit grants slots.
 func (m *slotModel) holds() bool {
-	return m.cfg.MaxInFlight > 0 || len(m.units) > 1
+	return m.below || m.cfg.MaxInFlight > 0 || len(m.units) > 1
 }
 
 // ruled reports whether a limit counts in a unit, counts whether a quota does too.
@@ -300,7 +300,7 @@ func (r *modelRule) lower(now, at time.Duration, left, spent int) {
 	drawn := int64(r.Bucket+spent-left)*int64(r.Period) - int64(now-at)*int64(max(r.Calls, r.Cost))
 	if more := drawn - r.drawn(now); more > 0 {
 		cost := int((more + int64(r.Period) - 1) / int64(r.Period))
-		r.charges = append(r.charges, &modelCharge{at: now, cost: cost, kept: cost, fresh: r.drawn(now) == 0})
+		r.charges = append(r.charges, &modelCharge{at: now, cost: cost, kept: cost, said: true, fresh: r.drawn(now) == 0})
 	}
 }
 
@@ -323,7 +323,9 @@ func (m *slotModel) report(s *modelSlot, o pacer.Outcome, got []outcome) time.Du
 		m.learn(s, o.Quotas)
 		until = max(until, m.heldUntil())
 	}
-	m.refuseTooLate(got)
+	if until > 0 || len(o.Quotas) > 0 { // else nobody starts later for it
+		m.refuseTooLate(got)
+	}
 	if until <= was {
 		return 0
 	}

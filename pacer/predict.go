@@ -23,7 +23,7 @@ func (p *Pacer) predictBehind(ahead []int, w *waiter, now time.Duration) time.Du
 func (p *Pacer) predictHere(ahead []int, w *waiter, now time.Duration) time.Duration {
 	s := w.slot
 	if !p.inPlace(w.heard) {
-		return p.soonest(s, now)
+		return p.bound(p.none, s, now)
 	}
 	if p.tree == nil && p.remote == nil && len(p.schedule.rules) == 0 && p.flights.max == 0 && !p.learned.countsCosts() {
 		return p.schedule.planned(ahead[0], now, p.learned)
@@ -32,49 +32,65 @@ func (p *Pacer) predictHere(ahead []int, w *waiter, now time.Duration) time.Dura
 }
 
 // inPlace reports whether those of a kind start in the order of their places. They do not where
-// a state lets only some pass.
+// a state, here or above, lets only some pass.
 func (p *Pacer) inPlace(heard bool) bool {
-	switch p.states.state {
-	case StateFlowing:
-		return true
-	case StatePaused:
-		return !p.queue.root.has(!heard)
-	case StateProbing:
-		return !heard && !p.states.told && !p.queue.root.has(true) // these it holds back in nothing
-	default:
+	for q := p; q != nil; q = q.parent {
+		switch q.states.state {
+		case StateFlowing:
+			continue
+		case StatePaused:
+			if !p.queue.root.has(!heard) {
+				continue
+			}
+		case StateProbing:
+			if !heard && !q.states.told && !p.queue.root.has(true) {
+				continue // these it holds back in nothing
+			}
+		}
 		return false
 	}
+	return true
 }
 
 // bound returns a moment before which nobody starts who has so much ahead.
 func (p *Pacer) bound(ahead []int, s *Slot, now time.Duration) time.Duration {
-	from := max(now, p.states.bound(), p.learned.held())
+	from := now
+	for q := p; q != nil; q = q.parent {
+		from = max(from, q.states.bound(), q.learned.held())
+	}
 	return max(p.gate().Bound(from, ahead, s.cost()), p.learned.due(ahead, s.cost()))
 }
 
-// soonest returns a moment before which nobody starts, though nobody is ahead.
-func (p *Pacer) soonest(s *Slot, now time.Duration) time.Duration {
-	return p.bound(p.none, s, now)
+// soonest returns a moment before which w does not start, though nobody is ahead.
+func (p *Pacer) soonest(w *waiter, now time.Duration) time.Duration {
+	return max(p.bound(p.none, w.slot, now), p.boundAbove(0, w, now))
 }
 
-// moves reports whether the head is about to start, so that those behind it may still
-// start in time though their time is up.
-func (p *Pacer) moves(now time.Duration) bool {
-	head := p.queue.head
+// moves reports whether the head is about to start, so that w behind it may still start in time
+// though its time is up.
+func (p *Pacer) moves(w *waiter, now time.Duration) bool {
 	if p.tree != nil {
-		return p.movesUp(head, now)
+		return p.movesUp(w, now)
 	}
+	head := p.queue.head
 	return p.remote == nil && !p.flights.full() && max(p.states.due(head.heard), p.due(head.slot)) <= now
 }
 
-// movesUp is moves in a tree.
-func (p *Pacer) movesUp(head *waiter, now time.Duration) bool {
-	for q := p; q != nil; q = q.parent {
-		if q.remote != nil || q.candidate(now) != head || q.dueFor(head.slotAt(q), head.heard, now) > now {
+// movesUp is moves in a tree: whether whoever goes first at the root is about to start there, and
+// w may follow before its time is up.
+func (p *Pacer) movesUp(w *waiter, now time.Duration) bool {
+	root := p.root()
+	for q := p; q != root; q = q.parent {
+		if q.ready(now) == nil {
 			return false
 		}
 	}
-	return true
+	first := root.candidate(now)
+	if first == nil || root.remote != nil || root.dueFor(first.slotAt(root), first.heard, now) > now {
+		return false
+	}
+	copy(root.ahead, first.slotAt(root).cost())
+	return root.bound(root.ahead, w.slotAt(root), w.latest) <= w.latest
 }
 
 // due returns when a start may happen, though nobody is ahead and neither a flight nor a state
@@ -103,6 +119,7 @@ func (p *Pacer) refuseTooLate(now time.Duration) {
 // refuseLate is refuseTooLate for p's own callers.
 func (p *Pacer) refuseLate(now time.Duration) {
 	p.advance(now)
+	was := p.expires
 	p.expires = forever
 	each := p.held(now)
 	var late []*waiter
@@ -143,5 +160,8 @@ func (p *Pacer) refuseLate(now time.Duration) {
 	for _, w := range late {
 		p.leave(w)
 		w.notify()
+	}
+	if head := p.queue.head; head != nil && p.expires < was {
+		head.notify() // to look earlier than it meant to
 	}
 }

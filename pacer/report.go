@@ -175,7 +175,7 @@ func (p *Pacer) learnOne(now time.Duration, said quota.State, of *start, s *Slot
 	}
 	q := &l.quotas[i]
 	if said.Reset > 0 {
-		return l.hear(now, i, w) && (p.queue.len == 0 || l.due(p.waiting(), p.queue.tail.slot.cost()) > now)
+		return l.hear(now, i, w) && (p.tree != nil || p.queue.len == 0 || l.due(p.waiting(), p.queue.tail.slot.cost()) > now)
 	}
 	if of.number < q.level {
 		return false

@@ -29,8 +29,8 @@ import (
 // than its limit gets [ErrTooCostly], and one whose deadline or Config.MaxWait can no longer be
 // kept is refused at once, as by [Pacer.Wait].
 //
-// The limits are checked as by [New], and may be none only where Config.MaxInFlight is
-// set. The units of earlier limits count towards the 16. On an error nothing changes. A pacer
+// The limits are checked as by [New], and may be none only where Config.MaxInFlight or
+// Config.Parent is set. The units of earlier limits count towards the 16. On an error nothing changes. A pacer
 // that a [Keyed] has forgotten hands them on to the key's current one; to change all of a
 // Keyed see [Keyed.All].
 func (p *Pacer) SetLimits(limits ...Limit) error {
@@ -59,6 +59,11 @@ func (p *Pacer) SetLimits(limits ...Limit) error {
 	p.schedule = p.schedule.under(p.limits, limits, units, p.margin, now)
 	p.limits, p.tolerance = slices.Clone(limits), p.schedule.tolerance()
 	p.states.under(limits)
+	if p.speaker() == p {
+		p.states.deaf = false
+	} else {
+		p.turn(now, p.states.deafen)
+	}
 	if len(units) > len(p.units) {
 		p.count(units)
 		p.countWaiting()
@@ -88,7 +93,7 @@ func (p *Pacer) complete(ctx context.Context, s *Slot) *Slot {
 func (p *Pacer) allows(limits []Limit, units []string) error {
 	var errs []error
 	if len(limits) == 0 && p.flights.max == 0 && p.parent == nil {
-		errs = append(errs, errors.New("pacer: SetLimits: limits is empty, must hold at least one Limit where MaxInFlight is 0"))
+		errs = append(errs, errors.New("pacer: SetLimits: limits is empty, must hold at least one Limit where MaxInFlight is 0 and Parent is nil"))
 	}
 	for i, l := range limits {
 		errs = append(errs, l.problems(fmt.Sprintf("pacer: SetLimits: limits[%d].", i))...)

@@ -280,7 +280,7 @@ func TestSetLimitsReportsEveryInvalidFieldAndChangesNothing(t *testing.T) {
 			many[i] = pacer.Limit{Cost: 1, Unit: "unit" + string(rune('a'+i)), Period: time.Second}
 		}
 		for want, limits := range map[string][]pacer.Limit{
-			"pacer: SetLimits: limits is empty, must hold at least one Limit where MaxInFlight is 0": nil,
+			"pacer: SetLimits: limits is empty, must hold at least one Limit where MaxInFlight is 0 and Parent is nil": nil,
 			"pacer: SetLimits: limits[0].Calls is -1, must be from 1 to 9223372036854775807\n" +
 				"pacer: SetLimits: limits[1].Period is 0s, must be more than 0": {{Calls: -1, Period: time.Second}, {Calls: 1}},
 			"pacer: SetLimits: limits, with those before, count in 17 units, must be at most 16": many,

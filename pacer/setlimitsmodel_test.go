@@ -126,7 +126,7 @@ func (m *slotModel) begin(r *modelRule, was []*modelRule) {
 
 func (r *modelRule) remembered() (all []*modelCharge) {
 	for _, c := range r.charges {
-		if !c.lost && c.kept > 0 {
+		if !c.lost && !c.said && c.kept > 0 {
 			all = append(all, c)
 		}
 	}

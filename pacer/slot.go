@@ -180,8 +180,8 @@ func (s *Slot) Came() time.Time {
 }
 
 // Costs returns what the start counts as now, by unit, starts themselves left out: what its
-// context said, or what it was settled to. It is nil where no limit counts costs, and for a
-// slot that was canceled.
+// context said, or what it was settled to. In a tree of pacers these are the units of all that
+// it is a start of. It is nil where no limit counts costs, and for a slot that was canceled.
 func (s *Slot) Costs() map[string]int {
 	if s == nil || s.pacer == nil {
 		return nil
@@ -189,23 +189,35 @@ func (s *Slot) Costs() map[string]int {
 	p := s.pacer
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.canceled || len(s.costs) == 1 {
+	if s.canceled {
 		return nil
 	}
-	costs := make(map[string]int, len(s.costs)-1)
-	for u, cost := range s.costs[1:] {
-		costs[p.units[u+1]] = cost
+	var costs map[string]int
+	for t := s; t != nil; t = t.up {
+		for u, cost := range t.costs[1:] {
+			unit := t.pacer.units[u+1]
+			if _, nearer := costs[unit]; nearer {
+				continue // it may have settled what comes too late above
+			}
+			if costs == nil {
+				costs = make(map[string]int)
+			}
+			costs[unit] = cost
+		}
 	}
 	return costs
 }
 
-// InFlight returns how many slots were not Done when this one was granted, itself included.
-// It is 0 where flights are not bounded.
+// InFlight returns how many slots were not Done when this one was granted, itself included: of
+// the pacer that granted it or, where it does not bound flights, of the nearest above that does.
+// It is 0 where none does.
 func (s *Slot) InFlight() int {
-	if s == nil {
-		return 0
+	for ; s != nil; s = s.up {
+		if s.flights > 0 {
+			return s.flights
+		}
 	}
-	return s.flights
+	return 0
 }
 
 // cost returns what s costs by unit.

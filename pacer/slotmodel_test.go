@@ -34,6 +34,7 @@ type slotModel struct {
 	early     int      // how much was given back before a server has said anything of its quotas
 	units     []string // that were ever counted in
 	faults    []string
+	below     bool // callers are below the limits
 	tied      bool // two things happened at one moment, whose order is anybody's guess
 }
 
@@ -55,6 +56,7 @@ type modelCharge struct {
 	slot    time.Duration // of the grid, that the start took
 	onGrid  bool
 	further bool
+	said    bool // by a server, and no start
 }
 
 type modelWaiter struct {
@@ -138,7 +140,7 @@ func (m *slotModel) exactFor(w *modelWaiter) bool {
 // exact reports whether the Pacer must know the future.
 func (m *slotModel) exact() bool {
 	costly := func(q *modelQuota) bool { return q.unit != "" && m.knows(q) }
-	return m.cfg.MaxInFlight == 0 && !slices.ContainsFunc(m.quotas, costly) && !slices.ContainsFunc(m.rules, func(r *modelRule) bool { return r.Cost > 0 || r.Bucket > 0 })
+	return !m.below && m.cfg.MaxInFlight == 0 && !slices.ContainsFunc(m.quotas, costly) && !slices.ContainsFunc(m.rules, func(r *modelRule) bool { return r.Cost > 0 || r.Bucket > 0 })
 }
 
 func costIn(costs map[string]int, unit string) int {

@@ -24,11 +24,18 @@ var seeds = flag.Int("seeds", 300, "how many random histories TestSlotsDoWhatThe
 // random limits of all kinds together, flights, arrivals, places, costs, settlements,
 // reports, quotas of servers, cancellations, deadlines and pauses. Each pause ends by a Resume;
 // TestStatesKeepTheirPromises judges what follows those that end by themselves.
-func TestSlotsDoWhatTheModelDoes(t *testing.T) {
+func TestSlotsDoWhatTheModelDoes(t *testing.T) { judgeHistories(t, 0) }
+
+// The same histories of callers two levels below the limits end alike, but that nobody has to
+// foresee as much.
+func TestSlotsBelowDoWhatTheModelDoes(t *testing.T) { judgeHistories(t, 2) }
+
+func judgeHistories(t *testing.T, below int) {
 	reached := map[string]int{}
 	tied := 0
 	for seed := range uint64(*seeds) {
 		h := newHistory(rand.New(rand.NewPCG(seed, 9)))
+		h.below = below
 		if h.judge(t, reached) {
 			tied++
 		}
@@ -94,6 +101,7 @@ type history struct {
 	moments time.Duration
 	cfg     pacer.Config
 	learns  bool // from what servers say
+	below   int  // how many levels below its limits callers are
 	kinds   int  // of limits
 	changes bool // of limits
 	deeds   []deed
@@ -295,8 +303,9 @@ func (h *history) follow(slot int, at, interval time.Duration) {
 	}
 }
 
-// perform does what the history says to p, and returns how each deed ended.
-func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
+// perform does what the history says to p, whose callers call leaf, and returns how each deed
+// ended.
+func (h *history) perform(parent context.Context, p, leaf *pacer.Pacer) []outcome {
 	outcomes := make([]outcome, len(h.deeds))
 	slots := make([]*pacer.Slot, len(h.deeds))
 	reports := make([]func(pacer.Outcome) time.Time, len(h.deeds))
@@ -334,23 +343,23 @@ func (h *history) perform(parent context.Context, p *pacer.Pacer) []outcome {
 				p.Resume()
 			case allow:
 				out.how = denied
-				if p.Allow() {
+				if leaf.Allow() {
 					out.how = allowed
 				}
 			case wait:
-				*out = slotOutcome(p.Wait(ctx))
+				*out = slotOutcome(leaf.Wait(ctx))
 			case acquire, try:
 				var s *pacer.Slot
 				var err error
 				var a pacer.Admission
 				switch {
 				case d.admit:
-					err = p.Admit(ctx, &a)
+					err = leaf.Admit(ctx, &a)
 					s = a.Slot()
 				case d.do == try:
-					s, err = p.TryAcquire(ctx)
+					s, err = leaf.TryAcquire(ctx)
 				default:
-					s, err = p.Acquire(ctx)
+					s, err = leaf.Acquire(ctx)
 				}
 				mu.Lock()
 				if slots[i], reports[i] = s, s.Report; d.admit {
@@ -418,10 +427,16 @@ func (h *history) judge(t *testing.T, reached map[string]int) (tied bool) {
 	var stats pacer.Stats
 	synctest.Test(t, func(t *testing.T) {
 		p := pacerWith(t, h.cfg)
-		got = h.perform(t.Context(), p)
-		stats = p.Stats()
+		leaf := p
+		for range h.below {
+			leaf = pacerWith(t, pacer.Config{Parent: leaf, MaxWaiting: h.cfg.MaxWaiting, MaxWait: h.cfg.MaxWait, MaxPause: h.cfg.MaxPause})
+		}
+		got = h.perform(t.Context(), p, leaf)
+		stats = leaf.Stats()
+		stats.InFlight = p.Stats().InFlight
 	})
 	m := newSlotModel(h.cfg)
+	m.below = h.below > 0
 	want := m.run(h.deeds, got)
 	if m.tied {
 		return true

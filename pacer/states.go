@@ -32,6 +32,7 @@ type states struct {
 	most    int           // starts that have worked and end probing
 	spacing time.Duration // of starts by Wait after a pause that a report began,
 	period  time.Duration // for so long
+	deaf    bool          // what servers say is the business of a pacer above
 
 	state State
 	era   uint32
@@ -147,7 +148,9 @@ func (s *states) idle() bool { return s.state == StateFlowing && s.row == 0 && s
 // advance lets time pass.
 func (s *states) advance(now time.Duration) {
 	if s.state == StatePaused && s.until <= now {
-		s.probe(s.until)
+		if s.probe(s.until); s.deaf {
+			s.flow() // nobody would hear how a probe went
+		}
 	}
 	for s.flying > 0 && add(s.probes.at(0).at, s.patience()) <= now {
 		silent := add(s.probes.at(0).at, s.patience())
@@ -278,6 +281,14 @@ func (s *states) pause(now, until time.Duration, told bool) {
 func (s *states) resume() {
 	s.enter(StateFlowing)
 	s.throttles, s.cause = 0, ""
+}
+
+// deafen leaves what servers say to a pacer above, from now on.
+func (s *states) deafen() {
+	s.deaf = true
+	if s.state == StateProbing || s.state == StateDown {
+		s.resume() // nobody would hear that it is over
+	}
 }
 
 // forget takes a start back.

@@ -47,11 +47,11 @@ func (w *world) attempt(ctx context.Context, f *fate, kind int, came time.Time) 
 	heard := true
 	switch kind {
 	case 0:
-		err, heard = w.pacer.Wait(ctx), false
+		err, heard = f.pacer.Wait(ctx), false
 	case 1, 2:
-		slot, err = w.pacer.Acquire(ctx)
+		slot, err = f.pacer.Acquire(ctx)
 	default:
-		err = w.pacer.Admit(ctx, &admitted)
+		err = f.pacer.Admit(ctx, &admitted)
 	}
 	w.mu.Lock()
 	if err != nil {

@@ -16,10 +16,18 @@ import (
 // TestStatesKeepTheirPromises lets callers of all kinds meet a server that works, fails, is
 // silent and throttles in turn, and a program that pauses and resumes. It judges what they saw
 // by the sentences of the documentation.
-func TestStatesKeepTheirPromises(t *testing.T) {
+func TestStatesKeepTheirPromises(t *testing.T) { judgeWorlds(t, func(*world) {}) }
+
+// Children that leave what servers say to their Parent keep its promises together.
+func TestStatesKeepTheirPromisesInATree(t *testing.T) {
+	judgeWorlds(t, func(w *world) { w.children = 1 + w.IntN(4) })
+}
+
+func judgeWorlds(t *testing.T, change func(*world)) {
 	reached := map[string]int{}
 	for seed := range uint64(*seeds) {
 		w := newWorld(rand.New(rand.NewPCG(seed, 11)))
+		change(w)
 		synctest.Test(t, func(t *testing.T) { w.run(t) })
 		for _, fault := range w.faults {
 			t.Error(fault)
@@ -45,10 +53,14 @@ func TestStatesKeepTheirPromises(t *testing.T) {
 // A world is a pacer, its callers and a server, and what has happened there.
 type world struct {
 	*rand.Rand
-	cfg     pacer.Config
-	most    int
-	pacer   *pacer.Pacer
-	began   time.Time
+	cfg   pacer.Config
+	most  int
+	pacer *pacer.Pacer
+	began time.Time
+
+	children int // of pacer; callers are its own where there is none
+	below    []*pacer.Pacer
+
 	reached map[string]int
 
 	mu      sync.Mutex
@@ -104,14 +116,19 @@ func (w *world) faultf(format string, args ...any) {
 }
 
 func (w *world) fate(seed uint64, i int) *fate {
-	return &fate{rand.New(rand.NewPCG(seed, uint64(i))), w, time.Duration(i) * 10 * time.Microsecond}
+	f := &fate{rand.New(rand.NewPCG(seed, uint64(i))), w, w.pacer, time.Duration(i) * 10 * time.Microsecond}
+	if w.children > 0 {
+		f.pacer = w.below[i%w.children]
+	}
+	return f
 }
 
 // A fate is what chance holds for one goroutine of a world, whatever the others do meanwhile.
 type fate struct {
 	*rand.Rand
-	w   *world
-	own time.Duration // the part of a millisecond at which its moments lie
+	w     *world
+	pacer *pacer.Pacer
+	own   time.Duration // the part of a millisecond at which its moments lie
 }
 
 // moment returns a span of time that ends at a moment of its own.
@@ -124,6 +141,9 @@ func (f *fate) moment(most time.Duration) time.Duration {
 // look notes which state the pacer is in.
 func (w *world) look() pacer.Stats {
 	now, stats := time.Since(w.began), w.pacer.Stats()
+	for _, p := range w.below {
+		stats.Waiting += p.Stats().Waiting
+	}
 	if stats.State == pacer.StateFlowing {
 		w.good = now
 	}
@@ -276,6 +296,13 @@ func (w *world) refused(err error, joined, deadline time.Duration, heard bool) {
 // run lets things happen until all callers have ended, and judges what is known then.
 func (w *world) run(t *testing.T) {
 	w.pacer, w.began = pacerWith(t, w.cfg), time.Now()
+	for i := range w.children {
+		parent := w.pacer
+		if i > 1 {
+			parent = w.below[i/2]
+		}
+		w.below = append(w.below, pacerWith(t, pacer.Config{Parent: parent, Weight: 1 + i, MaxPause: w.cfg.MaxPause}))
+	}
 	var wg sync.WaitGroup
 	seeds, events := make([]uint64, 3+w.IntN(12)), w.IntN(6)
 	for i := range seeds {

@@ -108,7 +108,7 @@ func (p *Pacer) Stats() Stats {
 		head = p.queue.head
 	}
 	stats.Next = when(max(p.states.bound(), p.due(head.slot)))
-	stats.Predicted = when(p.predict(&waiter{pacer: p, ctx: context.Background(), slot: one, heard: true, arrived: now}, now))
+	stats.Predicted = when(p.predict(&waiter{pacer: p, ctx: context.Background(), slot: one, heard: true, arrived: max(now, p.root().came)}, now))
 	p.statsAbove(&stats, head, now, when)
 	stats.Limits = p.limitStats(now, when)
 	stats.Quotas = p.learned.stats(now, when)
@@ -136,7 +136,7 @@ func (p *Pacer) statsAbove(stats *Stats, head *waiter, now time.Duration, when f
 		if strict[state] > strict[stats.State] {
 			stats.State, stats.Cause = state, cause
 		}
-		if next := when(max(q.states.due(true), q.due(head.slotAt(q)))); next.After(stats.Next) {
+		if next := when(max(q.states.bound(), q.due(head.slotAt(q)))); next.After(stats.Next) {
 			stats.Next = next
 		}
 	}

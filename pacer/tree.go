@@ -18,6 +18,7 @@ type tree struct {
 	own      class               // its own callers among its children
 	fair     fair                // of its children and its own callers those that may start as far as it is not concerned
 	waiting  map[*Pacer]struct{} // children in which, or below which, somebody waits
+	kinds    [2]int              // callers who wait, here and below: those of whom nothing more will be heard, and others
 	children bool                // it has had some
 }
 
@@ -42,21 +43,38 @@ func (p *Pacer) Parent() *Pacer { return p.parent }
 
 // The methods below need p.mu, but for adopted.
 
+// adopts makes p ready to have children. It returns p or, where a Keyed has forgotten it, the
+// pacer that is in its place.
+func (p *Pacer) adopts() *Pacer {
+	p.mu.Lock()
+	if next := p.successor; next != nil {
+		p.mu.Unlock()
+		return next(0).adopts()
+	}
+	defer p.mu.Unlock()
+	if p.tree == nil {
+		p.tree = newTree(p, 1)
+	}
+	p.tree.children = true
+	p.refresh(p.clock.Now())
+	return p
+}
+
 // adopted makes p, which nobody knows yet, a child.
 func (p *Pacer) adopted(by *Pacer, weight int) {
 	p.parent, p.mu.shared = by, by.mu.the()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tree = newTree(p, weight)
-	if by.tree == nil {
-		by.tree = newTree(by, 1)
-	}
-	by.tree.children = true
-	by.refresh(by.clock.Now())
+	p.states.deaf = p.speaker() != p
 }
 
 func newTree(p *Pacer, weight int) *tree {
-	return &tree{class: class{pacer: p, weight: uint64(weight)}, own: class{weight: 1}, waiting: make(map[*Pacer]struct{})}
+	t := &tree{class: class{pacer: p, weight: uint64(weight)}, own: class{weight: 1}}
+	if all := p.queue.root; all != nil {
+		t.kinds = [2]int{all.size - all.reports, all.reports}
+	}
+	return t
 }
 
 func (p *Pacer) root() *Pacer {
@@ -105,10 +123,35 @@ func (w *waiter) slotAt(q *Pacer) *Slot {
 	return s
 }
 
-// rouseTree tells those who stand for p and for those above, and while a state may hold some,
-// all who may stand for anything below.
+// look has all heads of p and below see who is held for too long, or starts too late.
+func (p *Pacer) look() {
+	p.each(func(q *Pacer) {
+		if head := q.queue.head; head != nil {
+			q.expires = longAgo
+			head.notify()
+		}
+	})
+}
+
+// kind returns the place of a kind of callers in tree.kinds.
+func kind(heard bool) int {
+	if heard {
+		return 1
+	}
+	return 0
+}
+
+// countWaiter counts one more caller of p who waits, or one less.
+func (p *Pacer) countWaiter(heard bool, more int) {
+	for q := p; q != nil; q = q.parent {
+		q.tree.kinds[kind(heard)] += more
+	}
+}
+
+// rouseTree tells those who stand for p and for those above. While a state may let only one kind
+// of callers pass, others may stand for what is below than before.
 func (p *Pacer) rouseTree(now time.Duration) {
-	if !p.flows() {
+	if kinds := p.tree.kinds; kinds[0] > 0 && kinds[1] > 0 && !p.flows() {
 		p.each(func(q *Pacer) {
 			if head := q.queue.head; head != nil {
 				head.notify()
@@ -162,12 +205,13 @@ func (p *Pacer) lastFreed() time.Duration {
 // foreseen.
 func (p *Pacer) boundAbove(ahead int, w *waiter, now time.Duration) time.Duration {
 	at := longAgo
+	if p.parent != nil && !p.inPlace(w.heard) {
+		ahead = 0
+	}
 	for q := p.parent; q != nil; q = q.parent {
-		before := make([]int, len(q.units))
-		if before[0] = ahead; !p.inPlace(w.heard) || !p.flows() {
-			before[0] = 0
-		}
-		at = max(at, q.bound(before, w.slotAt(q), now))
+		clear(q.ahead)
+		q.ahead[0] = ahead
+		at = max(at, q.bound(q.ahead, w.slotAt(q), now))
 	}
 	return at
 }

@@ -47,17 +47,15 @@ func (p *Pacer) candidate(now time.Duration) *waiter {
 		return p.first(now)
 	}
 	p.settleOwn()
-	c := p.turnOf(now)
-	if c == nil {
-		return nil
-	}
-	return c.candidate(p, now)
+	_, w := p.turnOf(now)
+	return w
 }
 
-// candidate returns who stands for a class of p's.
+// candidate returns who stands for a class of p's, nil if nobody may start as far as p is not
+// concerned.
 func (c *class) candidate(p *Pacer, now time.Duration) *waiter {
 	if c.pacer != nil {
-		return c.pacer.candidate(now)
+		return c.pacer.ready(now)
 	}
 	return p.first(now)
 }
@@ -71,55 +69,60 @@ func (p *Pacer) settleOwn() {
 	}
 }
 
-// turnOf returns the class whose turn it is. One that may not start any more leaves, and its
-// candidate keeps time again.
-func (p *Pacer) turnOf(now time.Duration) *class {
+// turnOf returns the class whose turn it is and who stands for it. One that may not start any
+// more leaves, and its candidate keeps time again.
+func (p *Pacer) turnOf(now time.Duration) (*class, *waiter) {
 	f := &p.tree.fair
 	for c := f.least(); c != nil; c = f.least() {
-		if c.pacer == nil || c.pacer.ready(now) {
-			return p.ofKind(c, now)
+		if w := c.candidate(p, now); w != nil {
+			return p.ofKind(c, w, now)
 		}
 		f.unready(c)
 	}
-	return nil
+	return nil, nil
 }
 
-// ofKind returns c or, where states let only the other kind of callers pass, the first class
-// which has one to start.
-func (p *Pacer) ofKind(c *class, now time.Duration) *class {
+// ofKind returns c, for which w stands, or, where states let only the other kind of callers
+// pass, the first class which has one to start.
+func (p *Pacer) ofKind(c *class, w *waiter, now time.Duration) (*class, *waiter) {
 	heard, one := p.only(now)
-	if !one || c.candidate(p, now).heard == heard {
-		return c
+	if !one || w.heard == heard || p.tree.kinds[kind(heard)] == 0 {
+		return c, w
 	}
-	best := c
+	first, its := c, w
 	for _, other := range p.tree.fair.heap {
-		if w := other.candidate(p, now); w != nil && w.heard == heard && (other.pacer == nil || other.pacer.ready(now)) {
-			if best == c || other.before(best) {
-				best = other
-			}
+		if first != c && !other.before(first) {
+			continue
+		}
+		if w := other.candidate(p, now); w != nil && w.heard == heard {
+			first, its = other, w
 		}
 	}
-	return best
+	return first, its
 }
 
-// ready reports whether somebody may start as far as p and those below are concerned.
-// If not, who stands for p is told to keep time.
-func (p *Pacer) ready(now time.Duration) bool {
+// ready returns who may start as far as p and those below are concerned. If nobody may, who
+// stands for p is told to keep time.
+func (p *Pacer) ready(now time.Duration) *waiter {
 	w := p.candidate(now)
 	if w == nil {
-		return false
+		return nil
 	}
 	if p.dueFor(w.slotAt(p), w.heard, now) > now {
 		w.notify()
-		return false
+		return nil
 	}
-	return true
+	return w
 }
 
 // dueFor returns when p lets a start happen, though nobody is ahead; forever where a flight
 // must end first. Of a remote gate it knows nothing.
 func (p *Pacer) dueFor(s *Slot, heard bool, now time.Duration) time.Duration {
-	p.states.advance(now)
+	if p.states.state != StateFlowing {
+		if p.states.advance(now); p.states.state == StateFlowing {
+			p.look() // by place those who wait can be told now whether they start in time
+		}
+	}
 	due := max(p.states.due(heard), p.learned.due(nil, s.cost()))
 	if p.flights.full() || p.schedule.tooCostly(s.cost()) != nil { // SetLimits is about to refuse it
 		return forever
@@ -137,24 +140,27 @@ func (p *Pacer) refresh(now time.Duration) {
 		p.queue.head.notify() // it may be held for too long
 	}
 	for q := p; q != nil; q = q.parent {
-		ready := q.ready(now)
+		w := q.ready(now)
 		up := q.parent
 		if up == nil {
-			if ready {
-				q.candidate(now).notify()
+			if w != nil {
+				w.notify()
 			}
 			return
 		}
-		if ready {
+		if w != nil {
 			up.tree.fair.ready(&q.tree.class)
 		} else {
 			up.tree.fair.unready(&q.tree.class)
 		}
-		if q.queue.len > 0 || len(q.tree.waiting) > 0 {
-			up.tree.waiting[q] = struct{}{}
-		} else {
+		if q.tree.kinds == [2]int{} {
 			delete(up.tree.waiting, q)
+			continue
 		}
+		if up.tree.waiting == nil {
+			up.tree.waiting = make(map[*Pacer]struct{})
+		}
+		up.tree.waiting[q] = struct{}{}
 	}
 }
 
@@ -173,7 +179,10 @@ func (p *Pacer) askTree(w *waiter, now time.Duration) (answer gate.Answer, leads
 		at = max(at, due)
 		if due > now {
 			if q.states.state == StateProbing && q.states.due(w.heard) <= now && q.remote == nil {
-				q.states.limited()
+				if q.states.limited(); q.states.state == StateFlowing {
+					q.look()
+					return p.askTree(w, now) // another may be first now
+				}
 			}
 			if q.parent != nil {
 				q.parent.tree.fair.unready(&q.tree.class)
@@ -209,7 +218,7 @@ func (p *Pacer) askFirst(w *waiter, now time.Duration) gate.Answer {
 	for q := p; q != nil; q = q.parent {
 		if q.tree.children {
 			q.settleOwn()
-			if least := q.turnOf(now); least != nil && least != c && !q.tree.fair.precedes(c, least) {
+			if least, _ := q.turnOf(now); least != nil && least != c && !q.tree.fair.precedes(c, least) {
 				return no
 			}
 		}
@@ -246,8 +255,9 @@ func (p *Pacer) takeAll(w *waiter, at, now time.Duration) gate.Answer {
 			s.begin(q, now)
 		}
 		if q.states.state != StateFlowing {
-			q.states.started(now, q.number(), w.heard)
-			q.each(func(below *Pacer) { below.expires = longAgo })
+			if q.states.started(now, q.number(), w.heard); q.states.state == StateFlowing || q.states.probed == now {
+				q.look() // what a probe holds, and for how long, is known now
+			}
 		}
 		if q.parent != nil {
 			q.parent.tree.fair.served(&q.tree.class, q.parent.share(w.slotAt(q.parent).cost()))

@@ -61,14 +61,11 @@ func (x u128) over(d uint64) uint64 {
 	return quotient
 }
 
-// rescaled returns x · to / from, rounded up or down.
-func (x u128) rescaled(from, to uint64, up bool) u128 {
+// rescaled returns x · to / from, rounded up.
+func (x u128) rescaled(from, to uint64) u128 {
 	whole := x.over(from)
 	part := product(x.minus(product(whole, from)).lo, to)
-	if up {
-		return product(whole, to).plus(u128{lo: part.up(from)})
-	}
-	return product(whole, to).plus(u128{lo: part.over(from)})
+	return product(whole, to).plus(u128{lo: part.up(from)})
 }
 
 // up returns x / d, rounded up.

@@ -71,7 +71,7 @@ func (p *Pacer) wait(ctx context.Context, st *start, s *Slot) error {
 			return nil // nobody will say anything of it
 		}
 		var call time.Duration
-		if p.states.after > 0 { // what the caller says of it matters to outages alone
+		if p.states.after > 0 || p.parent != nil { // what the caller says of it matters to outages alone
 			call = p.arrival(ctx, now)
 		} else {
 			call = p.comes(now)
@@ -117,7 +117,7 @@ func (p *Pacer) await(ctx context.Context, st *start, w *waiter) error {
 			}
 			soonest := answer.At
 			if answer.Again {
-				soonest = p.soonest(w.slot, now)
+				soonest = p.soonest(w, now)
 			}
 			if err := p.refusal(w, soonest, now); err != nil {
 				p.leave(w)
@@ -131,7 +131,7 @@ func (p *Pacer) await(ctx context.Context, st *start, w *waiter) error {
 				return w.refused
 			}
 		}
-		if now >= w.latest && (leads || !p.moves(now)) {
+		if now >= w.latest && (leads || !p.moves(w, now)) {
 			err := p.refuse(ErrMaxWait, p.predict(w, now)-now)
 			p.leave(w)
 			p.mu.Unlock()
@@ -309,8 +309,12 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, heard bool, now time.Durat
 		return nil, err
 	}
 	p.queue.join(w)
-	p.expires = min(p.expires, p.expiry(w))
+	if expiry := p.expiry(w); expiry < p.expires {
+		p.expires = expiry
+		p.queue.head.notify() // to look earlier than it meant to
+	}
 	if p.tree != nil {
+		p.countWaiter(heard, 1)
 		p.refresh(now)
 	}
 	if w != p.queue.tail && p.inPlace(heard) {
@@ -356,6 +360,7 @@ func (p *Pacer) leave(w *waiter) {
 		p.expires = forever
 	}
 	if p.tree != nil {
+		p.countWaiter(w.heard, -1)
 		p.refresh(p.clock.Now())
 	} else if p.states.state != StateFlowing {
 		p.rouse()

@@ -1,0 +1,395 @@
+package pacer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+)
+
+// How callers wait, and are refused, in a tree of pacers.
+
+// family returns a pacer, its child and the child of that.
+func family(t *testing.T, root, mid, leaf pacer.Config) (_, _, _ *pacer.Pacer) {
+	t.Helper()
+	p := pacerWith(t, root)
+	mid.Parent = p
+	q := pacerWith(t, mid)
+	leaf.Parent = q
+	return p, q, pacerWith(t, leaf)
+}
+
+func drips(interval time.Duration) pacer.Config {
+	return pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: interval}}}
+}
+
+// Whoever cannot start in time for the sake of any of the limits above is refused at once, with
+// the longest wait.
+func TestADeadlineIsRefusedAtOnceWhereverItsLimitIs(t *testing.T) {
+	for name, intervals := range map[string][3]time.Duration{
+		"root": {time.Minute, time.Second, time.Second},
+		"mid":  {time.Second, time.Minute, time.Second},
+		"leaf": {time.Second, time.Second, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				root, mid, leaf := family(t, drips(intervals[0]), drips(intervals[1]), drips(intervals[2]))
+				slotOf(t, leaf, t.Context())
+				c := newCallers(leaf)
+				c.arriveBefore(61 * time.Second) // at 1m0s
+				ctx, cancel := context.WithTimeout(t.Context(), 119*time.Second)
+				defer cancel()
+				var refusal *pacer.Error
+				if err := leaf.Wait(ctx); !errors.Is(err, pacer.ErrDeadline) || !errors.As(err, &refusal) || refusal.Wait() != 2*time.Minute {
+					t.Errorf("Wait: %v, want ErrDeadline and a wait of 2m", err)
+				}
+				c.arriveBefore(121 * time.Second) // at 2m0s
+				c.wantStarts(t, seconds(60, 120))
+				for _, p := range []*pacer.Pacer{root, mid, leaf} {
+					if s := p.Stats(); s.Granted != 3 || s.Waiting != 0 || s.Late != 0 {
+						t.Errorf("%+v, want 3 starts", s)
+					}
+				}
+			})
+		})
+	}
+}
+
+// What makes those below start later refuses at once those whom that makes too late.
+func TestWhatHappensAboveRefusesAtOnceWhoIsTooLateForIt(t *testing.T) {
+	for name, event := range map[string]func(root *pacer.Pacer, slot *pacer.Slot){
+		"pause":     func(root *pacer.Pacer, _ *pacer.Slot) { root.PauseUntil(time.Now().Add(30 * time.Second)) },
+		"throttled": func(_ *pacer.Pacer, slot *pacer.Slot) { slot.Report(throttledFor(30 * time.Second)) },
+		"settled to more": func(_ *pacer.Pacer, slot *pacer.Slot) {
+			slot.Settle(tokens, 500)
+		},
+		"stricter limits": func(root *pacer.Pacer, _ *pacer.Slot) {
+			root.SetLimits(pacer.Limit{Calls: 1, Period: time.Hour}, pacer.Limit{Cost: 100, Unit: tokens, Period: time.Minute})
+		},
+		"too costly now": func(root *pacer.Pacer, _ *pacer.Slot) {
+			root.SetLimits(pacer.Limit{Calls: 1, Period: 5 * time.Second}, pacer.Limit{Cost: 9, Unit: tokens, Period: time.Minute})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				root, _, leaf := family(t, pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: 5 * time.Second}, {Cost: 100, Unit: tokens, Period: time.Minute}}},
+					pacer.Config{}, pacer.Config{PassUp: true, Limits: wide})
+				slot := slotOf(t, leaf, costing(t, 10))
+				ctx, cancel := context.WithTimeout(costing(t, 10), 20*time.Second)
+				defer cancel()
+				_, ended := acquires(leaf, ctx)
+				if ended() != nil {
+					t.Fatal(ended())
+				}
+				event(root, slot)
+				synctest.Wait()
+				want := pacer.ErrDeadline
+				if name == "too costly now" {
+					want = pacer.ErrTooCostly
+				}
+				if !errors.Is(ended(), want) {
+					t.Errorf("refused with %v, want %v at once", ended(), want)
+				}
+			})
+		})
+	}
+}
+
+// A caller whose time is up exactly when its slot comes gets it, though another child's goes
+// first at that moment.
+func TestMaxWaitThatEndsWithTheSlotIsKeptBehindOtherChildren(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerOf(t, pacer.Limit{Calls: 2, Period: 10 * time.Second})
+		first := pacerWith(t, pacer.Config{Parent: root, Weight: 2})
+		last := pacerWith(t, pacer.Config{Parent: root, MaxWait: 10 * time.Second})
+		slotOf(t, first, t.Context())
+		slotOf(t, last, t.Context())
+		for range 50 {
+			waits := [3]*callers{newCallers(last), newCallers(first), newCallers(last)}
+			for _, c := range waits {
+				c.arrive(1)
+			}
+			waits[0].wantStarts(t, seconds(10))
+			waits[1].wantStarts(t, seconds(10))
+			waits[2].starts()
+			if err := waits[2].calls[0].err; !errors.Is(err, pacer.ErrMaxWait) {
+				t.Errorf("the third: %v, want ErrMaxWait", err)
+			}
+		}
+	})
+}
+
+// A head is held for its turn no longer than its MaxWait.
+func TestMaxWaitEndsBehindOtherChildren(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacer.Drip(1, time.Second)
+		busy := pacerWith(t, pacer.Config{Parent: root, Weight: 1000})
+		rare := pacerWith(t, pacer.Config{Parent: root, MaxWait: 10 * time.Second, Limits: wide})
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 100 {
+			go busy.Wait(ctx)
+		}
+		synctest.Wait()
+		if err := rare.Wait(t.Context()); err != nil { // its turn
+			t.Error(err)
+		}
+		began := time.Now()
+		if err := rare.Wait(t.Context()); !errors.Is(err, pacer.ErrMaxWait) || time.Since(began) != 10*time.Second {
+			t.Errorf("Wait: %v after %v, want ErrMaxWait after 10s", err, time.Since(began))
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestMaxWaitingCountsAPacersOwnCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Second}}, MaxWaiting: 1})
+		a := pacerWith(t, pacer.Config{Parent: root, MaxWaiting: 2})
+		b := pacerWith(t, pacer.Config{Parent: root})
+		slotOf(t, root, t.Context())
+		var all []*callers
+		for _, test := range []struct {
+			p    *pacer.Pacer
+			fits int
+		}{{b, 3}, {a, 2}, {root, 1}} {
+			c := newCallers(test.p)
+			c.arrive(test.fits)
+			if err := test.p.Wait(t.Context()); test.p != b && !errors.Is(err, pacer.ErrQueueFull) {
+				t.Errorf("Wait: %v, want ErrQueueFull behind %d", err, test.fits)
+			}
+			if got := test.p.Stats().Waiting; test.p != b && got != test.fits {
+				t.Errorf("%d wait, want %d", got, test.fits)
+			}
+			all = append(all, c)
+		}
+		for _, c := range all {
+			c.starts()
+		}
+	})
+}
+
+func TestTryAcquireAndAllowTakeASlotOfAllOrNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root, mid, leaf := family(t, drips(3*time.Second), drips(2*time.Second), drips(time.Second))
+		all := []*pacer.Pacer{root, mid, leaf}
+		granted := func(want ...uint64) {
+			t.Helper()
+			for i, p := range all {
+				if got := p.Stats().Granted; got != want[i] {
+					t.Errorf("pacer %d: %d starts, want %d", i, got, want[i])
+				}
+			}
+		}
+		if !leaf.Allow() {
+			t.Error("Allow: false, want true")
+		}
+		granted(1, 1, 1)
+		for _, p := range all {
+			wantNotNow(t, p, t.Context(), 3*time.Second)
+			if p.Allow() {
+				t.Error("Allow: true, want false")
+			}
+		}
+		time.Sleep(3 * time.Second)
+		slotOf(t, mid, t.Context())
+		granted(2, 2, 1)
+		time.Sleep(3 * time.Second)
+		slotOf(t, root, t.Context())
+		granted(3, 2, 1)
+	})
+}
+
+// One who does not wait overtakes nobody whose turn is before its own, in whatever child.
+func TestTryAcquireAndAllowOvertakeNobodyWhoseTurnItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Cost: 10, Unit: tokens, Period: time.Second}}})
+		a, b := pacerWith(t, pacer.Config{Parent: root}), pacerWith(t, pacer.Config{Parent: root})
+		slotOf(t, a, costing(t, 5))
+		slot, _ := acquires(b, costing(t, 10)) // waits for all to be free
+		if slot() != nil {
+			t.Fatal("started")
+		}
+		for name, p := range map[string]*pacer.Pacer{"a": a, "b": b, "root": root} {
+			wantNotNow(t, p, costing(t, 1), time.Millisecond)
+			if p.Allow() {
+				t.Errorf("Allow of %s: true, want false: another's turn is first", name)
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if slot() == nil {
+			t.Error("the first does not start when there is room")
+		}
+	})
+}
+
+// In its own queue a caller with an arrival goes before those who came later; whose turn it is
+// among children is not changed by that.
+func TestArrivalIsAPlaceInTheQueueOfOnesOwnPacer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacer.Drip(1, time.Second)
+		a, b := pacerWith(t, pacer.Config{Parent: root, MaxWaiting: 2}), pacerWith(t, pacer.Config{Parent: root})
+		slotOf(t, root, t.Context())
+		began := time.Now()
+		time.Sleep(time.Millisecond)
+		ofB, ofA, retry := newCallers(b), newCallers(a), newCallers(a)
+		for _, c := range []*callers{ofB, ofA, retry} {
+			c.begin = began
+		}
+		ofB.arrive(1)
+		ofA.arrive(2)
+		ctx := pacer.WithArrival(t.Context(), began)
+		retry.arriveWith(ctx) // though MaxWaiting are there already
+		ofB.wantStarts(t, seconds(1))
+		retry.wantStarts(t, seconds(2))
+		ofA.wantStarts(t, seconds(3, 4))
+	})
+}
+
+func TestDirectCallersOfAParentAreOneMoreChildOfWeight1(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacer.Drip(1, time.Second)
+		a := pacerWith(t, pacer.Config{Parent: root, Weight: 3})
+		b := pacerWith(t, pacer.Config{Parent: root})
+		slotOf(t, root, t.Context())
+		began := time.Now()
+		starts := make(map[string]int)
+		ctx, cancel := context.WithCancel(t.Context())
+		order := make(chan string, 1)
+		for name, p := range map[string]*pacer.Pacer{"a": a, "b": b, "root": root} {
+			for range 100 {
+				go func() {
+					if p.Wait(ctx) == nil {
+						order <- name
+					}
+				}()
+			}
+		}
+		synctest.Wait()
+		for i := range 100 {
+			starts[<-order]++
+			if got, want := time.Since(began), time.Duration(i+1)*time.Second; got != want {
+				t.Fatalf("start %d at %v, want %v", i, got, want)
+			}
+			if n := starts["b"]; (i+1)%5 == 0 && (starts["root"] != n || starts["a"] != 3*n) {
+				t.Fatalf("after %d starts: %v, want 3:1:1", i+1, starts)
+			}
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestCancellationAndDeadContextsTakeNothingInATree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root, mid, leaf := family(t, drips(time.Second), pacer.Config{}, pacer.Config{})
+		slotOf(t, leaf, t.Context())
+		c := newCallers(leaf)
+		c.arrive(4)
+		c.leave(c.calls[0]) // the head, which keeps time for all
+		c.leave(c.calls[2])
+		dead, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := leaf.Wait(dead); !errors.Is(err, context.Canceled) {
+			t.Errorf("Wait: %v, want context.Canceled", err)
+		}
+		if s, err := leaf.TryAcquire(dead); s != nil || !errors.Is(err, context.Canceled) {
+			t.Errorf("TryAcquire: %v, want context.Canceled", err)
+		}
+		c.wantStarts(t, seconds(1, 2))
+		if l, m, r := leaf.Stats(), mid.Stats(), root.Stats(); l.Granted != 3 || l.Canceled != 4 || m.Granted != 3 || m.Canceled != 0 || r.Granted != 3 || r.Canceled != 0 || l.Late != 0 {
+			t.Errorf("%+v\n%+v\n%+v", l, m, r)
+		}
+	})
+}
+
+// A child's Stats tell what holds its callers back wherever it sits; a parent's do not know what
+// a child holds back.
+func TestStatsTellWhatHoldsACallerWhereverItSits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root, mid, leaf := family(t,
+			pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: 10 * time.Second}}},
+			pacer.Config{Limits: wide, MaxInFlight: 3},
+			pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Second}}})
+		now := time.Now()
+		check := func(when string, p *pacer.Pacer, state pacer.State, cause string, paused, next time.Duration) {
+			t.Helper()
+			until := time.Time{}
+			if paused > 0 {
+				until = now.Add(paused)
+			}
+			s := p.Stats()
+			if s.State != state || s.Cause != cause || !s.PausedUntil.Equal(until) || !s.Next.Equal(now.Add(next)) || !s.Predicted.Equal(now.Add(next)) {
+				t.Errorf("%s: %v %q until %v, next %v, predicted %v, want %v %q until %v, next and predicted %v", when,
+					s.State, s.Cause, s.PausedUntil.Sub(now), s.Next.Sub(now), s.Predicted.Sub(now), state, cause, paused, next)
+			}
+		}
+		s := time.Second
+		check("free", leaf, pacer.StateFlowing, "", 0, 0)
+		slot := slotOf(t, leaf, t.Context())
+		check("root's limit", leaf, pacer.StateFlowing, "", 0, 10*s)
+		leaf.PauseUntil(now.Add(5 * s))
+		check("leaf paused", leaf, pacer.StatePaused, "paused by the program", 5*s, 10*s)
+		check("leaf paused", mid, pacer.StateFlowing, "", 0, 10*s)
+		root.PauseUntil(now.Add(20 * s))
+		check("root paused too", leaf, pacer.StatePaused, "paused by the program", 20*s, 20*s)
+		slot.Report(throttledFor(30 * s))
+		check("leaf throttled", leaf, pacer.StatePaused, "throttled", 30*s, 30*s)
+		check("leaf throttled", mid, pacer.StatePaused, "paused by the program", 20*s, 20*s)
+		leaf.Resume()
+		root.Resume()
+		check("resumed", leaf, pacer.StateFlowing, "", 0, 10*s)
+		if got := []int{root.Stats().InFlight, mid.Stats().InFlight, leaf.Stats().InFlight}; !slices.Equal(got, []int{0, 1, 0}) {
+			t.Errorf("%v in flight, want 1 where flights are bounded", got)
+		}
+		if got := leaf.Stats().Limits; len(got) != 1 || got[0].Used != 1 {
+			t.Errorf("Limits %+v, want its own", got)
+		}
+	})
+}
+
+func TestPredictedCountsOnesOwnQueueAtEveryLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, leaf := family(t, drips(10*time.Second), drips(time.Second), pacer.Config{})
+		slotOf(t, leaf, t.Context())
+		c := newCallers(leaf)
+		for i := range 3 {
+			if got, want := time.Until(leaf.Stats().Predicted), time.Duration(i+1)*10*time.Second; got != want {
+				t.Errorf("predicted in %v behind %d, want %v", got, i, want)
+			}
+			c.arrive(1)
+		}
+		c.wantStarts(t, seconds(10, 20, 30))
+	})
+}
+
+// The slot tells of the nearest pacer up the tree that counts.
+func TestASlotTellsOfTheNearestLevelThatCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root, mid, leaf := family(t,
+			pacer.Config{Limits: []pacer.Limit{{Cost: 100, Unit: tokens, Period: time.Minute}}, MaxInFlight: 9},
+			pacer.Config{Limits: []pacer.Limit{{Cost: 100, Unit: "points", Period: time.Minute}}, MaxInFlight: 5},
+			pacer.Config{})
+		slotOf(t, root, t.Context())
+		slot := slotOf(t, leaf, pacer.WithCost(costing(t, 7), "points", 3))
+		if got, want := fmt.Sprint(slot.Costs(), slot.InFlight()), "map[points:3 tokens:7] 1"; got != want {
+			t.Errorf("Costs and InFlight %s, want %s", got, want)
+		}
+		if !slot.Settle(tokens, 20) || slot.Costs()[tokens] != 20 || root.Stats().Limits[0].Used != 21 || mid.Stats().Limits[0].Used != 3 {
+			t.Errorf("settled: %v, %+v", slot.Costs(), root.Stats().Limits)
+		}
+		slot.Cancel()
+		if slot.Costs() != nil {
+			t.Errorf("Costs of a canceled slot: %v, want nil", slot.Costs())
+		}
+		if got := fmt.Sprint(slotOf(t, root, t.Context()).Costs()); got != "map[tokens:1]" {
+			t.Errorf("Costs of a parent's slot: %v", got)
+		}
+	})
+}
