@@ -1,6 +1,7 @@
 package sdks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -22,6 +23,7 @@ import (
 // The SDK keeps its retryer: only it can rewind its bodies, which have no GetBody, and knows its
 // errors by their codes. It also keeps its http.Client. See pacing.
 func S3(requests *pacer.Pacer, cfg aws.Config, opts ...func(*s3.Options)) *s3.Client {
+	cfg.RetryMaxAttempts = cmp.Or(cfg.RetryMaxAttempts, attempts)
 	return s3.NewFromConfig(cfg, append(opts, func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, pacing(requests, noCost))
 	})...)
@@ -30,10 +32,15 @@ func S3(requests *pacer.Pacer, cfg aws.Config, opts ...func(*s3.Options)) *s3.Cl
 // DynamoDB returns a client of DynamoDB whose writes and their retries keep to capacity, which
 // counts "write-units": one for each kilobyte of an item, and an item is no larger than its JSON.
 func DynamoDB(capacity *pacer.Pacer, cfg aws.Config, opts ...func(*dynamodb.Options)) *dynamodb.Client {
+	cfg.RetryMaxAttempts = cmp.Or(cfg.RetryMaxAttempts, attempts)
 	return dynamodb.NewFromConfig(cfg, append(opts, func(o *dynamodb.Options) {
 		o.APIOptions = append(o.APIOptions, pacing(capacity, writeUnits))
 	})...)
 }
+
+// attempts are more than the SDK's three: while a service is down the pacer lets one request at a
+// time try whether it still is, and three attempts would soon be used up on that.
+const attempts = 10
 
 func noCost(ctx context.Context, _ *smithyhttp.Request) context.Context { return ctx }
 

@@ -43,8 +43,8 @@ var s3Contest = contest{
 	alone: func(base http.RoundTripper) program {
 		return uploads(s3.NewFromConfig(awsConfig(base)))
 	},
-	paced: func(base http.RoundTripper, limits []pacer.Limit) program {
-		return uploads(sdks.S3(pacer.Must(pacer.Config{Limits: limits}), awsConfig(base)))
+	paced: func(base http.RoundTripper, quota pacer.Config) program {
+		return uploads(sdks.S3(pacer.Must(quota), awsConfig(base)))
 	},
 }
 
@@ -55,8 +55,8 @@ var dynamoContest = contest{
 	alone: func(base http.RoundTripper) program {
 		return writes(dynamodb.NewFromConfig(awsConfig(base)))
 	},
-	paced: func(base http.RoundTripper, limits []pacer.Limit) program {
-		return writes(sdks.DynamoDB(pacer.Must(pacer.Config{Limits: limits}), awsConfig(base)))
+	paced: func(base http.RoundTripper, quota pacer.Config) program {
+		return writes(sdks.DynamoDB(pacer.Must(quota), awsConfig(base)))
 	},
 }
 
