@@ -33,6 +33,10 @@ var contests = []contest{
 	anthropicContest,
 	s3Contest,
 	dynamoContest,
+	stripeContest,
+	slackContest,
+	connectContest,
+	kubernetesContest,
 }
 
 // A result is what a contest came to.
