@@ -19,7 +19,7 @@ import (
 
 // "Rate limits", tier 1: buckets of 50 requests, 30,000 input tokens and 8,000 output tokens a minute.
 var anthropicContest = contest{
-	sdk: "anthropic-sdk-go", calls: 60, workers: 30, maxPause: 2 * time.Minute,
+	sdk: "anthropic-sdk-go", call: "POST a message, streamed", calls: 60, workers: 30, maxPause: 2 * time.Minute,
 	limits: "50/min bucket 50, 30000 input-tokens/min bucket 30000, 8000 output-tokens/min bucket 8000",
 	api:    anthropicAPI,
 	alone: func(base http.RoundTripper) program {

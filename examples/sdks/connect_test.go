@@ -21,7 +21,7 @@ import (
 
 // A service of one's own that allows 20 calls a second.
 var connectContest = contest{
-	sdk: "connect-go", calls: 80, workers: 40, limits: "20/s",
+	sdk: "connect-go", call: "POST that has no side effects", calls: 80, workers: 40, limits: "20/s",
 	api: connectAPI,
 	alone: func(base http.RoundTripper) program {
 		return greetings(&http.Client{Transport: base}, connect.WithIdempotency(connect.IdempotencyNoSideEffects))

@@ -18,7 +18,7 @@ import (
 
 // "Rate limits for the REST API": 30 searches a minute; at most 100 requests at once.
 var githubContest = contest{
-	sdk: "go-github", calls: 90, workers: 10, limits: "30/min", inFlight: 100, maxPause: 2 * time.Minute,
+	sdk: "go-github", call: "GET a search", calls: 90, workers: 10, limits: "30/min", inFlight: 100, maxPause: 2 * time.Minute,
 	api: githubAPI,
 	alone: func(base http.RoundTripper) program {
 		return searches(must(github.NewClient(github.WithTransport(base))))

@@ -21,7 +21,7 @@ import (
 // "API Priority and Fairness": 10 seats of a priority level, and no queue; "EventRateLimit": 50
 // writes a second from a bucket of 100.
 var kubernetesContest = contest{
-	sdk: "client-go", calls: 150, workers: 20, limits: "50/s bucket 100", inFlight: 10,
+	sdk: "client-go", call: "POST a config map", calls: 150, workers: 20, limits: "50/s bucket 100", inFlight: 10,
 	api: kubernetesAPI,
 	alone: func(base http.RoundTripper) program {
 		return configMaps(must(core.NewForConfig(cluster(base))))

@@ -18,7 +18,7 @@ import (
 
 // "Rate limits", tier 1: 500 requests and 30,000 tokens a minute.
 var openaiContest = contest{
-	sdk: "openai-go", calls: 80, workers: 40, limits: "500/min, 30000 tokens/min", maxPause: 2 * time.Minute,
+	sdk: "openai-go", call: "POST a chat completion, streamed", calls: 80, workers: 40, limits: "500/min, 30000 tokens/min", maxPause: 2 * time.Minute,
 	api: openaiAPI,
 	alone: func(base http.RoundTripper) program {
 		return completions(openai.NewClient(option.WithAPIKey("key"), option.WithHTTPClient(&http.Client{Transport: base})))

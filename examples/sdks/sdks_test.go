@@ -14,7 +14,7 @@ import (
 
 // A contest is a program that makes calls of an SDK, alone and with us.
 type contest struct {
-	sdk            string
+	sdk, call      string
 	calls, workers int
 	limits         string        // that the vendor documents, as pacer.ParseLimits reads them
 	inFlight       int           // at once, that the vendor documents

@@ -18,7 +18,7 @@ import (
 
 // "Rate limits", tier 4: users.info 100 times a minute.
 var slackContest = contest{
-	sdk: "slack-go", calls: 150, workers: 30, limits: "100/min", maxPause: 2 * time.Minute,
+	sdk: "slack-go", call: "POST that reads a user", calls: 150, workers: 30, limits: "100/min", maxPause: 2 * time.Minute,
 	api: slackAPI,
 	alone: func(base http.RoundTripper) program {
 		return users(slack.New("token", slack.OptionHTTPClient(&http.Client{Transport: base})))

@@ -18,7 +18,7 @@ import (
 
 // "Rate limits": 25 requests a second in a sandbox.
 var stripeContest = contest{
-	sdk: "stripe-go", calls: 100, workers: 40, limits: "25/s",
+	sdk: "stripe-go", call: "POST a payment", calls: 100, workers: 40, limits: "25/s",
 	api: func(limits []pacer.Limit) *vendor.API { return stripeAPI(limits, new(ledger)) },
 	alone: func(base http.RoundTripper) program {
 		backends := stripe.NewBackendsWithConfig(&stripe.BackendConfig{HTTPClient: &http.Client{Transport: base}, LeveledLogger: silent})
