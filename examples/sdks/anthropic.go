@@ -22,5 +22,5 @@ func Anthropic(quota *pacer.Pacer, base http.RoundTripper, opts ...option.Reques
 		pacedhttp.Cost("output-tokens", answerTokens("max_tokens")),
 		pacedhttp.Pace(quota),
 	)
-	return anthropic.NewClient(append(opts, option.WithHTTPClient(paced.Client()))...)
+	return anthropic.NewClient(append([]option.RequestOption{option.WithHTTPClient(paced.Client()), option.WithMaxRetries(attempts - 1)}, opts...)...)
 }

@@ -2,7 +2,6 @@ package sdks_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -20,49 +19,51 @@ import (
 
 // "Rate limits", tier 1: buckets of 50 requests, 30,000 input tokens and 8,000 output tokens a minute.
 var anthropicContest = contest{
-	sdk: "anthropic-sdk-go", calls: 60, workers: 30,
+	sdk: "anthropic-sdk-go", call: "POST a message, streamed", calls: 60, workers: 30, maxPause: 2 * time.Minute,
 	limits: "50/min bucket 50, 30000 input-tokens/min bucket 30000, 8000 output-tokens/min bucket 8000",
 	api:    anthropicAPI,
 	alone: func(base http.RoundTripper) program {
 		return messages(anthropic.NewClient(option.WithAPIKey("key"), option.WithHTTPClient(&http.Client{Transport: base})))
 	},
-	paced: func(base http.RoundTripper, limits []pacer.Limit) program {
-		return messages(sdks.Anthropic(pacer.Must(pacer.Config{Limits: limits}), base, option.WithAPIKey("key")))
+	paced: func(base http.RoundTripper, quota pacer.Config) program {
+		return messages(sdks.Anthropic(pacer.Must(quota), base, option.WithAPIKey("key")))
 	},
 }
 
-// messages streams every other answer.
 func messages(client anthropic.Client) program {
-	return func(ctx context.Context, call int) error {
-		params := anthropic.MessageNewParams{
+	params := func(prompt string) anthropic.MessageNewParams {
+		return anthropic.MessageNewParams{
 			Model:     "claude-sonnet-4-5",
 			MaxTokens: 400,
-			Messages:  []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock(fmt.Sprint("number ", call)))},
+			Messages:  []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock(prompt))},
 		}
-		var resp *http.Response
-		answer := new(anthropic.Message)
-		var err error
-		if call%2 == 0 {
-			answer, err = client.Messages.New(ctx, params, option.WithResponseInto(&resp))
-		} else {
-			stream := client.Messages.NewStreaming(ctx, params, option.WithResponseInto(&resp))
-			defer stream.Close()
-			for err == nil && stream.Next() {
-				err = answer.Accumulate(stream.Current())
-			}
-			if err == nil {
-				err = stream.Err()
-			}
-		}
-		if err != nil {
-			return err
-		}
-		pacedhttp.Settle(resp, "output-tokens", int(answer.Usage.OutputTokens))
-		if text := answer.Content[0].Text; text != "one two three " {
-			return fmt.Errorf("got %q", text)
-		}
-		return nil
 	}
+	settled := func(answer *anthropic.Message, resp *http.Response) string {
+		pacedhttp.Settle(resp, "output-tokens", int(answer.Usage.OutputTokens))
+		return answer.Content[0].Text
+	}
+	return chats(func(ctx context.Context, prompt string) (string, error) {
+		var resp *http.Response
+		answer, err := client.Messages.New(ctx, params(prompt), option.WithResponseInto(&resp))
+		if err != nil {
+			return "", err
+		}
+		return settled(answer, resp), nil
+	}, func(ctx context.Context, prompt string) (string, error) {
+		var resp *http.Response
+		stream := client.Messages.NewStreaming(ctx, params(prompt), option.WithResponseInto(&resp))
+		defer stream.Close()
+		var answer anthropic.Message
+		for stream.Next() {
+			if err := answer.Accumulate(stream.Current()); err != nil {
+				return "", err
+			}
+		}
+		if err := stream.Err(); err != nil {
+			return "", err
+		}
+		return settled(&answer, resp), nil
+	})
 }
 
 // said is how many tokens an answer has.
@@ -96,32 +97,20 @@ func anthropicAPI(limits []pacer.Limit) *vendor.API {
 			fmt.Fprint(w, `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`)
 		},
 	}
-	api.Answer = func(w http.ResponseWriter, r *vendor.Request) {
-		var asked struct{ Stream bool }
-		json.Unmarshal(r.Body, &asked)
-		if !asked.Stream {
-			time.Sleep(2 * time.Second)
-			api.Charge("output-tokens", said-1)
-			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprintf(w, `{"type":"message","role":"assistant","content":[{"type":"text","text":"one two three "}],"usage":{"output_tokens":%d}}`, said)
-			return
-		}
-		w.Header().Set("Content-Type", "text/event-stream")
-		tell := func(event, data string) {
-			fmt.Fprintf(w, "event: %s\ndata: {\"type\":%q%s}\n\n", event, event, data)
-			http.NewResponseController(w).Flush()
-		}
-		tell("message_start", `,"message":{"type":"message","role":"assistant","content":[],"usage":{"output_tokens":1}}`)
-		tell("content_block_start", `,"index":0,"content_block":{"type":"text","text":""}`)
-		for _, word := range []string{"one", "two", "three"} {
-			time.Sleep(500 * time.Millisecond)
-			tell("content_block_delta", fmt.Sprintf(`,"index":0,"delta":{"type":"text_delta","text":"%s "}`, word))
-		}
-		tell("content_block_stop", `,"index":0`)
-		api.Charge("output-tokens", said-1)
-		tell("message_delta", fmt.Sprintf(`,"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":%d}`, said))
-		tell("message_stop", "")
-	}
+	api.Answer = model{
+		whole: fmt.Sprintf(`{"type":"message","role":"assistant","content":[{"type":"text","text":"one two three "}],"usage":{"output_tokens":%d}}`, said),
+		begin: []string{
+			"event: message_start\ndata: " + `{"type":"message_start","message":{"type":"message","role":"assistant","content":[],"usage":{"output_tokens":1}}}`,
+			"event: content_block_start\ndata: " + `{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`,
+		},
+		word:   "event: content_block_delta\ndata: " + `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":%q}}`,
+		spoken: func() { api.Charge("output-tokens", said-1) },
+		end: []string{
+			"event: content_block_stop\ndata: " + `{"type":"content_block_stop","index":0}`,
+			"event: message_delta\ndata: " + fmt.Sprintf(`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":%d}}`, said),
+			"event: message_stop\ndata: " + `{"type":"message_stop"}`,
+		},
+	}.answer
 	return api
 }
 

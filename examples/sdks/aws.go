@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -22,6 +23,9 @@ import (
 // The SDK keeps its retryer: only it can rewind its bodies, which have no GetBody, and knows its
 // errors by their codes. It also keeps its http.Client. See pacing.
 func S3(requests *pacer.Pacer, cfg aws.Config, opts ...func(*s3.Options)) *s3.Client {
+	if cfg.Retryer == nil {
+		cfg.Retryer = patient
+	}
 	return s3.NewFromConfig(cfg, append(opts, func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, pacing(requests, noCost))
 	})...)
@@ -30,9 +34,18 @@ func S3(requests *pacer.Pacer, cfg aws.Config, opts ...func(*s3.Options)) *s3.Cl
 // DynamoDB returns a client of DynamoDB whose writes and their retries keep to capacity, which
 // counts "write-units": one for each kilobyte of an item, and an item is no larger than its JSON.
 func DynamoDB(capacity *pacer.Pacer, cfg aws.Config, opts ...func(*dynamodb.Options)) *dynamodb.Client {
+	if cfg.Retryer == nil {
+		cfg.Retryer = patient
+	}
 	return dynamodb.NewFromConfig(cfg, append(opts, func(o *dynamodb.Options) {
 		o.APIOptions = append(o.APIOptions, pacing(capacity, writeUnits))
 	})...)
+}
+
+// patient is the SDK's retryer without its budget of retries, which is there so that retries do not
+// feed an outage: with pacer.Config.Outage the pacer sees to that.
+func patient() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.RateLimiter = attempts, ratelimit.None })
 }
 
 func noCost(ctx context.Context, _ *smithyhttp.Request) context.Context { return ctx }

@@ -38,25 +38,25 @@ func awsConfig(base http.RoundTripper) aws.Config {
 
 // "Best practices design patterns": 3,500 writes a second for a prefix; here a hundredth of it.
 var s3Contest = contest{
-	sdk: "aws S3, multipart", calls: 16, workers: 16, limits: "35/s",
+	sdk: "aws S3, multipart", call: "POST and PUT, a stream", calls: 16, workers: 16, limits: "35/s",
 	api: s3API,
 	alone: func(base http.RoundTripper) program {
 		return uploads(s3.NewFromConfig(awsConfig(base)))
 	},
-	paced: func(base http.RoundTripper, limits []pacer.Limit) program {
-		return uploads(sdks.S3(pacer.Must(pacer.Config{Limits: limits}), awsConfig(base)))
+	paced: func(base http.RoundTripper, quota pacer.Config) program {
+		return uploads(sdks.S3(pacer.Must(quota), awsConfig(base)))
 	},
 }
 
 // "Read/write capacity": a table of 10 write units a second.
 var dynamoContest = contest{
-	sdk: "aws DynamoDB", calls: 60, workers: 20, limits: "10 write-units/s bucket 10",
+	sdk: "aws DynamoDB", call: "POST an item", calls: 60, workers: 20, limits: "10 write-units/s bucket 10",
 	api: dynamoAPI,
 	alone: func(base http.RoundTripper) program {
 		return writes(dynamodb.NewFromConfig(awsConfig(base)))
 	},
-	paced: func(base http.RoundTripper, limits []pacer.Limit) program {
-		return writes(sdks.DynamoDB(pacer.Must(pacer.Config{Limits: limits}), awsConfig(base)))
+	paced: func(base http.RoundTripper, quota pacer.Config) program {
+		return writes(sdks.DynamoDB(pacer.Must(quota), awsConfig(base)))
 	},
 }
 

@@ -5,3 +5,8 @@
 // [github.com/pacedhttp/pacedhttp.Pace] alone beneath, so that its retries take slots too. An
 // SDK that does not retry gets [github.com/pacedhttp/pacedhttp.Retry] as well.
 package sdks
+
+// attempts are those of an SDK that keeps its retryer, more than the usual three: while a service
+// is down the pacer lets one request at a time try whether it still is, and three attempts would
+// soon be used up on that.
+const attempts = 10

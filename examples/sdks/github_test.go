@@ -18,13 +18,13 @@ import (
 
 // "Rate limits for the REST API": 30 searches a minute; at most 100 requests at once.
 var githubContest = contest{
-	sdk: "go-github", calls: 90, workers: 10, limits: "30/min",
+	sdk: "go-github", call: "GET a search", calls: 90, workers: 10, limits: "30/min", inFlight: 100, maxPause: 2 * time.Minute,
 	api: githubAPI,
 	alone: func(base http.RoundTripper) program {
 		return searches(must(github.NewClient(github.WithTransport(base))))
 	},
-	paced: func(base http.RoundTripper, limits []pacer.Limit) program {
-		return searches(must(sdks.GitHub(pacer.Must(pacer.Config{Limits: limits, MaxInFlight: 100}), base)))
+	paced: func(base http.RoundTripper, quota pacer.Config) program {
+		return searches(must(sdks.GitHub(pacer.Must(quota), base)))
 	},
 }
 
@@ -37,8 +37,7 @@ func searches(client *github.Client) program {
 
 func githubAPI(limits []pacer.Limit) *vendor.API {
 	return &vendor.API{
-		Limits:   limits,
-		InFlight: 100,
+		Limits: limits,
 		Tell: func(h http.Header, left []vendor.Left) {
 			reset := time.Now().Add(left[0].Reset)
 			h.Set("X-Ratelimit-Resource", "search")

@@ -23,5 +23,5 @@ func OpenAI(quota *pacer.Pacer, base http.RoundTripper, opts ...option.RequestOp
 		}),
 		pacedhttp.Pace(quota),
 	)
-	return openai.NewClient(append(opts, option.WithHTTPClient(paced.Client()))...)
+	return openai.NewClient(append([]option.RequestOption{option.WithHTTPClient(paced.Client()), option.WithMaxRetries(attempts - 1)}, opts...)...)
 }

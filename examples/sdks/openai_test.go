@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/openai/openai-go/v3"
@@ -19,44 +18,40 @@ import (
 
 // "Rate limits", tier 1: 500 requests and 30,000 tokens a minute.
 var openaiContest = contest{
-	sdk: "openai-go", calls: 80, workers: 40, limits: "500/min, 30000 tokens/min",
+	sdk: "openai-go", call: "POST a chat completion, streamed", calls: 80, workers: 40, limits: "500/min, 30000 tokens/min", maxPause: 2 * time.Minute,
 	api: openaiAPI,
 	alone: func(base http.RoundTripper) program {
 		return completions(openai.NewClient(option.WithAPIKey("key"), option.WithHTTPClient(&http.Client{Transport: base})))
 	},
-	paced: func(base http.RoundTripper, limits []pacer.Limit) program {
-		return completions(sdks.OpenAI(pacer.Must(pacer.Config{Limits: limits}), base, option.WithAPIKey("key")))
+	paced: func(base http.RoundTripper, quota pacer.Config) program {
+		return completions(sdks.OpenAI(pacer.Must(quota), base, option.WithAPIKey("key")))
 	},
 }
 
-// completions streams every other answer.
 func completions(client openai.Client) program {
-	return func(ctx context.Context, call int) error {
-		params := openai.ChatCompletionNewParams{
+	params := func(prompt string) openai.ChatCompletionNewParams {
+		return openai.ChatCompletionNewParams{
 			Model:               openai.ChatModelGPT4o,
-			Messages:            []openai.ChatCompletionMessageParamUnion{openai.UserMessage(fmt.Sprint("number ", call))},
+			Messages:            []openai.ChatCompletionMessageParamUnion{openai.UserMessage(prompt)},
 			MaxCompletionTokens: openai.Int(900),
 		}
-		if call%2 == 0 {
-			answer, err := client.Chat.Completions.New(ctx, params)
-			if err == nil && answer.Choices[0].Message.Content != "one two three " {
-				err = fmt.Errorf("got %q", answer.Choices[0].Message.Content)
-			}
-			return err
+	}
+	return chats(func(ctx context.Context, prompt string) (string, error) {
+		answer, err := client.Chat.Completions.New(ctx, params(prompt))
+		if err != nil {
+			return "", err
 		}
-		stream := client.Chat.Completions.NewStreaming(ctx, params)
+		return answer.Choices[0].Message.Content, nil
+	}, func(ctx context.Context, prompt string) (text string, err error) {
+		stream := client.Chat.Completions.NewStreaming(ctx, params(prompt))
 		defer stream.Close()
-		var text strings.Builder
 		for stream.Next() {
 			for _, choice := range stream.Current().Choices {
-				text.WriteString(choice.Delta.Content)
+				text += choice.Delta.Content
 			}
 		}
-		if stream.Err() == nil && text.String() != "one two three " {
-			return fmt.Errorf("got %q", text.String())
-		}
-		return stream.Err()
-	}
+		return text, stream.Err()
+	})
 }
 
 func openaiAPI(limits []pacer.Limit) *vendor.API {
@@ -89,23 +84,11 @@ func openaiAPI(limits []pacer.Limit) *vendor.API {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			fmt.Fprint(w, `{"error":{"message":"The engine is currently overloaded","type":"server_error"}}`)
 		},
-		Answer: func(w http.ResponseWriter, r *vendor.Request) {
-			var asked struct{ Stream bool }
-			json.Unmarshal(r.Body, &asked)
-			if !asked.Stream {
-				time.Sleep(2 * time.Second)
-				w.Header().Set("Content-Type", "application/json")
-				fmt.Fprint(w, `{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"one two three "}}]}`)
-				return
-			}
-			w.Header().Set("Content-Type", "text/event-stream")
-			for _, word := range []string{"one", "two", "three"} {
-				time.Sleep(500 * time.Millisecond)
-				fmt.Fprintf(w, "data: {\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s \"}}]}\n\n", word)
-				http.NewResponseController(w).Flush()
-			}
-			fmt.Fprint(w, "data: [DONE]\n\n")
-		},
+		Answer: model{
+			whole: `{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"one two three "}}]}`,
+			word:  `data: {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":%q}}]}`,
+			end:   []string{"data: [DONE]"},
+		}.answer,
 	}
 }
 
