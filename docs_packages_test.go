@@ -19,36 +19,39 @@ func TestSynopsesSayWhatPeopleSearchFor(t *testing.T) {
 		".": {"rate limiting", "retry", "HTTP"}, "pacer": {"rate limiter", "retries"}, "quota": {"rate limits", "retry"},
 		"retrypolicy": {"retry", "rate limit"}, "debug": {"rate limits"}, "otel": {"rate limiting", "retries", "OpenTelemetry"},
 	} {
-		synopsis := ""
-		for _, file := range parsed(t, folder, "*.go") {
-			if file.Doc != nil && !strings.HasSuffix(file.Name.Name, "_test") {
-				synopsis = new(doc.Package).Synopsis(file.Doc.Text())
+		t.Run(folder, func(t *testing.T) {
+			synopsis := ""
+			for _, file := range parsed(t, folder, "*.go") {
+				if file.Doc != nil && !strings.HasSuffix(file.Name.Name, "_test") {
+					synopsis = new(doc.Package).Synopsis(file.Doc.Text())
+				}
 			}
-		}
-		for _, word := range words {
-			if !strings.Contains(synopsis, word) {
-				t.Errorf("%s: no %q in %q", folder, word, synopsis)
+			for _, word := range words {
+				if !strings.Contains(synopsis, word) {
+					t.Errorf("no %q in %q", word, synopsis)
+				}
 			}
-		}
+		})
 	}
 }
 
 // An Example has all it uses in its own file: so pkg.go.dev shows it whole, as a program.
 func TestEveryExampleShowsAllItUses(t *testing.T) {
 	for _, folder := range []string{".", "pacer", "pacer/redispacer", "quota", "retrypolicy", "debug", "otel"} {
-		files := parsed(t, folder, "*_test.go")
-		var names []string
-		for _, file := range files {
-			for _, e := range doc.Examples(file) {
-				names = append(names, e.Name)
-				if e.Play == nil {
-					t.Errorf("%s: Example%s uses what is declared elsewhere", folder, e.Name)
+		t.Run(folder, func(t *testing.T) {
+			var names []string
+			for _, file := range parsed(t, folder, "*_test.go") {
+				for _, e := range doc.Examples(file) {
+					names = append(names, e.Name)
+					if e.Play == nil {
+						t.Errorf("Example%s uses what is declared elsewhere", e.Name)
+					}
 				}
 			}
-		}
-		if !slices.Contains(names, "") {
-			t.Errorf("%s has no Example of the package", folder)
-		}
+			if !slices.Contains(names, "") {
+				t.Error("there is no Example of the package")
+			}
+		})
 	}
 }
 
@@ -56,7 +59,7 @@ func TestEveryExampleShowsAllItUses(t *testing.T) {
 // one's archive.
 func parsed(t *testing.T, folder, pattern string) (files []*ast.File) {
 	if _, err := os.Stat(folder); err != nil {
-		t.Skipf("%s is a module of its own, which is not part of this one's archive", folder)
+		t.Skip("a module of its own, which is not part of this one's archive")
 	}
 	paths, err := filepath.Glob(filepath.Join(folder, pattern))
 	if err != nil {
