@@ -15,7 +15,7 @@ import (
 )
 
 // Where the code of the documentation is: in tests and examples, which are compiled and run.
-var snippetSources = []string{".", "pacer", "retrypolicy", "debug", "examples/hello", "otel", "pacer/redispacer", "examples/sdks"}
+var snippetSources = []string{".", "pacer", "retrypolicy", "debug", "examples/hello", "otel", "pacer/redispacer", "examples/sdks", "examples/recipes"}
 
 // A source is a file of Go that is tested, and what its examples print.
 type source struct {
@@ -54,7 +54,7 @@ func TestEverySnippetOfTheDocumentationIsCompiledAndRun(t *testing.T) {
 			}
 		}
 	}
-	if snippets < 9 {
+	if snippets < 40 {
 		t.Errorf("%d snippets: are they found?", snippets)
 	}
 }
