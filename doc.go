@@ -1,6 +1,7 @@
-// Package pacedhttp sends HTTP requests no faster than a quota allows, retries
-// included. It is middleware: a chain of http.RoundTrippers around any base
-// transport, for an http.Client of your own or for one that you hand to an SDK.
+// Package pacedhttp is rate limiting and retry for HTTP clients: it sends requests no faster
+// than a quota allows, retries included. It is middleware, a chain of http.RoundTrippers
+// around any base transport, for an http.Client of your own or for one that you hand to an SDK.
+// It obeys Retry-After, and reads the rate limit headers of a response.
 //
 //	policy := retrypolicy.Must(retrypolicy.Config{MaxAttempts: 4, AttemptTimeout: 5 * time.Second})
 //	quota := pacer.Burst(5, time.Second)

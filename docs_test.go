@@ -64,14 +64,13 @@ func checkGuarantees(t *testing.T, folder, body string) {
 			continue
 		}
 		rows++
-		named := namedTest.FindAllStringSubmatch(row, -1)
-		if len(named) == 0 {
+		if !namedTest.MatchString(row) {
 			t.Errorf("no test: %s", row)
 		}
-		for _, m := range named {
-			if !declared[m[1]] {
-				t.Errorf("%s has no %s: %s", folder, m[1], row)
-			}
+	}
+	for _, m := range namedTest.FindAllStringSubmatch(body, -1) {
+		if !declared[m[1]] {
+			t.Errorf("%s has no %s", folder, m[1])
 		}
 	}
 	if rows == 0 {

@@ -19,7 +19,7 @@ import (
 // Five calls in 50 ms, as fast as they come; the sixth waits for the first to be
 // 50 ms old.
 func ExamplePace() {
-	server := serve(200)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 
 	client := pacedhttp.New(nil, pacedhttp.Pace(pacer.Burst(5, 50*time.Millisecond))).Client()
@@ -38,7 +38,7 @@ func ExamplePace() {
 
 // Five calls in 50 ms, evenly: one every 10 ms.
 func ExamplePace_evenly() {
-	server := serve(200)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 
 	client := pacedhttp.New(nil, pacedhttp.Pace(pacer.Drip(5, 50*time.Millisecond))).Client()
@@ -89,7 +89,8 @@ func ExamplePace_retries() {
 }
 
 func ExamplePaceBy() {
-	a, b := serve(200), serve(200)
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	a, b := httptest.NewServer(ok), httptest.NewServer(ok)
 	defer a.Close()
 	defer b.Close()
 
@@ -121,7 +122,7 @@ func ExamplePaceBy() {
 }
 
 func ExamplePaceError() {
-	server := serve(200)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 
 	client := pacedhttp.New(nil, pacedhttp.Retry(nil), pacedhttp.Pace(pacer.Burst(1, time.Hour))).Client()
@@ -145,8 +146,9 @@ func ExamplePaceError() {
 }
 
 func ExampleFallback() {
-	primary, replica := serve(503), serve(200)
+	primary := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
 	defer primary.Close()
+	replica := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "from the replica") }))
 	defer replica.Close()
 
 	fromReplica := func(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
@@ -156,7 +158,8 @@ func ExampleFallback() {
 		}
 		return http.DefaultTransport.RoundTrip(second)
 	}
-	client := pacedhttp.New(nil, pacedhttp.Fallback(fromReplica), pacedhttp.Retry(quickly)).Client()
+	soon := retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Constant(time.Millisecond)})
+	client := pacedhttp.New(nil, pacedhttp.Fallback(fromReplica), pacedhttp.Retry(soon)).Client()
 
 	resp, err := client.Get(primary.URL)
 	if err != nil {
@@ -166,17 +169,18 @@ func ExampleFallback() {
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body)
 	fmt.Printf("%s\n", body)
-	// Output: get says 200
+	// Output: from the replica
 }
 
 func ExampleStaticResponse() {
-	server := serve(500)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
 	defer server.Close()
 
+	soon := retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Constant(time.Millisecond)})
 	header := http.Header{"Content-Type": {"application/json"}}
 	client := pacedhttp.New(nil,
 		pacedhttp.Fallback(pacedhttp.StaticResponse(http.StatusOK, header, []byte(`{"items": []}`))),
-		pacedhttp.Retry(quickly),
+		pacedhttp.Retry(soon),
 	).Client()
 
 	resp, err := client.Get(server.URL)
@@ -195,7 +199,7 @@ func ExampleStaticResponse() {
 func ExampleFallback_afterRetries() {
 	stuck := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer stuck.Close()
-	broken := serve(500)
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
 	defer broken.Close()
 
 	policy := retrypolicy.Must(retrypolicy.Config{
@@ -249,7 +253,7 @@ func ExampleFallback_afterRetries() {
 
 // No retries: exactly one attempt.
 func ExampleRetry_once() {
-	server := serve(503, 200)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
 	defer server.Close()
 
 	once := retrypolicy.Must(retrypolicy.Config{MaxAttempts: 1})

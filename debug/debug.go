@@ -1,5 +1,5 @@
-// Package debug shows how pacers stand: a page for a person and JSON for a program, at one URL
-// of the program that runs them.
+// Package debug shows how the rate limits of pacers stand: a page for a person and JSON for a
+// program, at one URL of the program that runs them.
 //
 //	http.Handle("/debug/pacers", debug.Handler(
 //		debug.Pacer("github", github.Stats),

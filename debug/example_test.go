@@ -12,7 +12,7 @@ import (
 )
 
 // In a browser it is a page that renews itself; here a program asks for JSON.
-func ExampleHandler() {
+func Example() {
 	github := pacer.Burst(20, time.Minute)
 	github.Allow()
 

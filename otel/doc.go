@@ -1,10 +1,10 @@
-// Package otelpacedhttp lives in a folder named otel but is not named otel, because a
-// second package otel in one file does not compile; import it as
+// Package otelpacedhttp shows in OpenTelemetry traces and metrics what rate limiting and
+// retries did to an HTTP call. It lives in a folder named otel but is not named otel, because
+// a second package otel in one file does not compile; import it as
 //
 //	otelpacedhttp "github.com/pacedhttp/pacedhttp/otel"
 //
-// It shows in OpenTelemetry traces and metrics what pacing and retrying did to an HTTP
-// call. [Instrumentation.Call] goes outermost into the chain and makes one INTERNAL span
+// [Instrumentation.Call] goes outermost into the chain and makes one INTERNAL span
 // of the whole call; [Instrumentation.Attempt] goes innermost and makes one CLIENT span
 // of every send:
 //

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -29,6 +30,13 @@ func flaky() *httptest.Server {
 	}))
 }
 
+// replying is a transport that answers everything with one status.
+func replying(status int) http.RoundTripper {
+	return pacedhttp.RoundTripperFunc(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+	})
+}
+
 // quickly retries without noticeable delay.
 var quickly = retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Constant(time.Millisecond)})
 
@@ -36,13 +44,40 @@ var quickly = retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Constant(
 func printSpans(spans []sdktrace.ReadOnlySpan) {
 	for _, s := range spans {
 		fmt.Print(s.Name())
+		attributes := attribute.NewSet(s.Attributes()...)
 		for _, key := range []string{"http.request.resend_count", "http.response.status_code", "error.type", "pacedhttp.attempts", "pacedhttp.fallback.used"} {
-			if v := value(s, key); v.AsInterface() != nil {
+			if v, ok := attributes.Value(attribute.Key(key)); ok {
 				fmt.Printf("  %s=%v", key, v.AsInterface())
 			}
 		}
 		fmt.Println()
 	}
+}
+
+// With the global providers, which do nothing until the program installs some.
+func ExampleNew() {
+	srv := flaky()
+	defer srv.Close()
+	toBackup := pacedhttp.StaticResponse(http.StatusOK, nil, []byte("an older answer"))
+
+	tel := otelpacedhttp.New() // the global providers and propagator, or options
+	client := pacedhttp.New(nil,
+		tel.Call, // outermost: the call as its caller sees it
+		pacedhttp.Fallback(toBackup),
+		pacedhttp.Retry(nil),
+		pacedhttp.Pace(pacer.Drip(20, time.Second)),
+		tel.Attempt, // innermost: every send, with a traceparent of its own
+	).Client()
+	defer client.CloseIdleConnections()
+
+	resp, err := client.Get(srv.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
 }
 
 // Call outermost, Attempt innermost: the trace shows the call and every try.
@@ -80,7 +115,7 @@ func Example() {
 func ExampleInstrumentation_Call() {
 	spans := tracetest.NewSpanRecorder()
 	tel := otelpacedhttp.New(otelpacedhttp.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))))
-	rt := pacedhttp.New(answering(http.StatusInternalServerError),
+	rt := pacedhttp.New(replying(http.StatusInternalServerError),
 		tel.Call,
 		pacedhttp.Fallback(pacedhttp.StaticResponse(http.StatusOK, nil, []byte("cached"))),
 		tel.Attempt,
@@ -104,7 +139,7 @@ func ExampleInstrumentation_Attempt() {
 		otelpacedhttp.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))),
 		otelpacedhttp.WithURLTemplate(func(*http.Request) string { return "/users/{id}" }),
 	)
-	rt := pacedhttp.New(answering(http.StatusOK), tel.Attempt)
+	rt := pacedhttp.New(replying(http.StatusOK), tel.Attempt)
 	resp, err := rt.Client().Get("http://api.example.com/users/7?sig=secret")
 	if err != nil {
 		fmt.Println(err)
@@ -113,7 +148,9 @@ func ExampleInstrumentation_Attempt() {
 	_ = resp.Body.Close()
 	span := spans.Ended()[0]
 	fmt.Println(span.Name())
-	fmt.Println(value(span, "url.full").AsString())
+	attributes := attribute.NewSet(span.Attributes()...)
+	url, _ := attributes.Value("url.full")
+	fmt.Println(url.AsString())
 	// Output:
 	// GET /users/{id}
 	// http://api.example.com/users/7?sig=REDACTED
@@ -164,12 +201,15 @@ func Example_observePacer() {
 // sent again.
 func ExampleResendCount() {
 	tel := otelpacedhttp.New(otelpacedhttp.WithoutAttemptTelemetry())
-	base := answering(503, 503, 200)
-	other := roundTripper(func(req *http.Request) (*http.Response, error) {
-		if n := otelpacedhttp.ResendCount(req.Context()); n > 0 {
+	other := pacedhttp.RoundTripperFunc(func(req *http.Request) (*http.Response, error) {
+		n := otelpacedhttp.ResendCount(req.Context())
+		if n > 0 {
 			fmt.Println("sent again:", n)
 		}
-		return base.RoundTrip(req)
+		if n < 2 {
+			return replying(http.StatusServiceUnavailable).RoundTrip(req)
+		}
+		return replying(http.StatusOK).RoundTrip(req)
 	})
 	rt := pacedhttp.New(other, tel.Call, pacedhttp.Retry(quickly))
 	req, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://api.example.com/", nil)

@@ -1,4 +1,5 @@
-// Package pacer lets calls start only as fast as a quota allows.
+// Package pacer is a rate limiter for clients: calls, and what retries them, start only as
+// fast as a quota allows.
 //
 // Most callers want [Burst] or [Drip] and [Pacer.Wait]:
 //

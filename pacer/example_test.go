@@ -4,10 +4,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
 )
+
+// Several workers share one quota: 20 calls in any second, 5000 in any hour.
+func Example() {
+	limits, err := pacer.ParseLimits("20/s, 5000/h")
+	if err != nil {
+		panic(err)
+	}
+	p := pacer.Must(pacer.Config{Limits: limits})
+
+	var workers sync.WaitGroup
+	for range 3 {
+		workers.Go(func() {
+			for range 5 {
+				if err := p.Wait(context.Background()); err != nil {
+					fmt.Println(err)
+					return
+				}
+				// … and here the call
+			}
+		})
+	}
+	workers.Wait()
+	for _, l := range p.Stats().Limits {
+		fmt.Println(l.Limit, "left:", l.Left)
+	}
+	// Output:
+	// 20/s left: 5
+	// 5000/h left: 4985
+}
 
 // Five calls start at once, the sixth a period later.
 func ExampleBurst() {

@@ -1,5 +1,5 @@
-// Package quota tells what servers say of their quotas in the headers of a response:
-// [Read] how much is left, [RetryAfter] how long to stay away. Both are pure functions of
+// Package quota reads what servers say of their rate limits in the headers of a response:
+// [Read] how much is left, [RetryAfter] when to retry. Both are pure functions of
 // a header and a moment; they are safe for concurrent use, never panic, and take what is
 // illegible for absent.
 //

@@ -8,6 +8,25 @@ import (
 	"github.com/pacedhttp/pacedhttp/quota"
 )
 
+// What GitHub says of its rate limit, and that there is nothing to wait for yet.
+func Example() {
+	now := time.Unix(1781524800, 0)
+	h := http.Header{}
+	h.Set("X-RateLimit-Limit", "5000")
+	h.Set("X-RateLimit-Remaining", "4987")
+	h.Set("X-RateLimit-Reset", "1781527200")
+	h.Set("X-RateLimit-Resource", "core")
+
+	for _, s := range quota.Read(h, now) {
+		fmt.Printf("%s: %d of %d left, whole again in %v\n", s.Name, s.Remaining, s.Limit, s.Reset)
+	}
+	_, told := quota.RetryAfter(h, now)
+	fmt.Println("told to wait:", told)
+	// Output:
+	// core: 4987 of 5000 left, whole again in 40m0s
+	// told to wait: false
+}
+
 func ExampleRead() {
 	h := http.Header{}
 	h.Set("x-ratelimit-limit-requests", "60")

@@ -1,5 +1,5 @@
-// Package retrypolicy decides whether a failed call is tried again, when, and
-// how often. It sends nothing itself: a [Policy] looks at one finished attempt
+// Package retrypolicy decides whether to retry a failed call, when, and how often, within
+// the rate limit of a pacer if there is one. It sends nothing itself: a [Policy] looks at one finished attempt
 // and answers with a [Decision]. [Do] is the loop around any function, and [Call] is Do with
 // a pacer, a fallback and a word about each retry; pacedhttp.Retry is the loop around an
 // http.RoundTripper. All ask the same [Policy.Next] after every attempt, so they retry alike.

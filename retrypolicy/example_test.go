@@ -8,10 +8,35 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
 
 // The zero Config is a sane policy; a field left out has its default.
+// A query is tried until it works, at most four times, with growing delays; each try keeps to
+// the rate limit.
+func Example() {
+	call := retrypolicy.Call[string]{
+		Policy: retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Exponential(time.Millisecond, time.Second)}),
+		Pacer:  pacer.Burst(10, time.Second),
+		OnRetry: func(_ context.Context, err error, retry int, _ time.Duration) {
+			fmt.Printf("retry %d after: %v\n", retry, err)
+		},
+	}
+	tries := 0
+	answer, err := call.Do(context.Background(), func(context.Context) (string, error) {
+		if tries++; tries < 3 {
+			return "", errors.New("connection lost")
+		}
+		return "42 rows", nil
+	})
+	fmt.Println(answer, err)
+	// Output:
+	// retry 1 after: connection lost
+	// retry 2 after: connection lost
+	// 42 rows <nil>
+}
+
 func ExampleNew() {
 	policy, err := retrypolicy.New(retrypolicy.Config{
 		MaxAttempts:    6,

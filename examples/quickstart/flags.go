@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -14,6 +15,7 @@ import (
 type config struct {
 	demo.Config
 	mode string
+	svg  string // file
 }
 
 const usage = `quickstart calls a server on loopback through a paced and retried http.Client,
@@ -24,11 +26,15 @@ outside the retries for contrast. Then it draws an outage.
 
 func parse(args []string, help io.Writer) (config, error) {
 	cfg := config{
-		demo.Config{Calls: 20, Goroutines: 4, Quota: 5, Period: time.Second, Tolerance: 20 * time.Millisecond, FailEvery: 6}, "all",
+		demo.Config{Calls: 20, Goroutines: 4, Quota: 5, Period: time.Second, Tolerance: 20 * time.Millisecond, FailEvery: 6}, "all", "",
 	}
 	fs := cfg.Flags("quickstart")
 	fs.Var(choice{&cfg.mode, []string{"burst", "drip", "outage", "all"}}, "mode", "show `what`: the quota used in bursts, or drop by drop, or an outage; or all")
+	fs.StringVar(&cfg.svg, "svg", "", "also draw what became of the quota into `FILE`, as SVG")
 	err := cfg.Parse(fs, usage, args, help)
+	if err == nil && cfg.svg != "" && cfg.mode == "outage" {
+		err = errors.New("flag -svg has no picture of -mode outage")
+	}
 	return cfg, err
 }
 

@@ -6,6 +6,7 @@
 // and one of their clients notices.
 //
 //	go run ./examples/quickstart
+//	go run ./examples/quickstart -mode burst -svg docs/quickstart.svg
 //	go run ./examples/quickstart -h
 package main
 
@@ -51,6 +52,7 @@ const fallbackHeader = "X-Fallback"
 // A scenario is one way of making the calls.
 type scenario struct {
 	title, order string
+	heading      string                                    // of an SVG
 	even         bool                                      // requests are due one by one rather than a quota at a time
 	contrast     bool                                      // promises nothing
 	client       func(base http.RoundTripper) *http.Client // a nil base is the client's own choice
@@ -58,22 +60,25 @@ type scenario struct {
 
 func scenarios(cfg config) []scenario {
 	burst := scenario{
-		title: "paced, burst",
-		order: "every attempt takes a slot, retries too, as soon as one is free",
+		title:   "paced, burst",
+		heading: "Pace under Retry",
+		order:   "every attempt takes a slot, retries too, as soon as one is free",
 		client: func(base http.RoundTripper) *http.Client {
 			return pacedClient(pacer.Burst(cfg.Quota, cfg.Period), base)
 		},
 	}
 	drip := scenario{
-		title: "paced, drip",
-		order: "every attempt takes a slot, and the slots are evenly spaced",
-		even:  true,
+		title:   "paced, drip",
+		heading: "Pace under Retry, evenly",
+		order:   "every attempt takes a slot, and the slots are evenly spaced",
+		even:    true,
 		client: func(base http.RoundTripper) *http.Client {
 			return pacedClient(pacer.Drip(cfg.Quota, cfg.Period), base)
 		},
 	}
 	contrast := scenario{
 		title:    "usual order",
+		heading:  "Pace above Retry, the usual order",
 		order:    "the same layers, but a slot is for a call with all its retries",
 		contrast: true,
 		client: func(base http.RoundTripper) *http.Client {
@@ -128,6 +133,12 @@ func runQuota(cfg config, show screen, stderr io.Writer) int {
 		results = append(results, r)
 	}
 	show.summary(cfg, results)
+	if cfg.svg != "" {
+		if err := os.WriteFile(cfg.svg, []byte(show.svg(cfg, results)), 0o644); err != nil {
+			fmt.Fprintf(stderr, "quickstart: %v\n", err)
+			return 1
+		}
+	}
 	return verdict(cfg, results, stderr)
 }
 

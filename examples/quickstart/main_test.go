@@ -208,7 +208,8 @@ func TestTheDemoRunsOnLoopback(t *testing.T) {
 	}
 	defer out.Close()
 	var errs bytes.Buffer
-	if code := run([]string{"-calls", "4", "-mode", "burst", "-period", "1m"}, out, &errs); code != 0 || errs.Len() > 0 {
+	svg := filepath.Join(t.TempDir(), "picture.svg")
+	if code := run([]string{"-calls", "4", "-mode", "burst", "-period", "1m", "-svg", svg}, out, &errs); code != 0 || errs.Len() > 0 {
 		t.Errorf("exit code %d, want 0; errors: %s", code, &errs)
 	}
 	text, err := os.ReadFile(out.Name())
@@ -222,6 +223,28 @@ func TestTheDemoRunsOnLoopback(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}
 	}
+	picture, err := os.ReadFile(svg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Pace under Retry: 4 requests for 4 calls, 0 answered 429", "Pace above Retry", "</svg>"} {
+		if !strings.Contains(string(picture), want) {
+			t.Errorf("no %q in:\n%s", want, picture)
+		}
+	}
+}
+
+func TestAPictureThatCannotBeWrittenIsExitCodeOne(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	var errs bytes.Buffer
+	svg := filepath.Join(t.TempDir(), "no folder", "picture.svg")
+	if code := run([]string{"-calls", "1", "-mode", "burst", "-svg", svg}, out, &errs); code != 1 || !strings.Contains(errs.String(), svg) {
+		t.Errorf("exit code %d, want 1; errors: %s", code, &errs)
+	}
 }
 
 func TestABadFlagIsNamedWithItsValueAndWhatIsAllowed(t *testing.T) {
@@ -231,6 +254,10 @@ func TestABadFlagIsNamedWithItsValueAndWhatIsAllowed(t *testing.T) {
 	if code != 2 || errs.String() != want {
 		t.Errorf("exit code %d, %q, want 2 and %q", code, &errs, want)
 	}
+	errs.Reset()
+	if code := run([]string{"-mode", "outage", "-svg", "x"}, os.Stdout, &errs); code != 2 || !strings.Contains(errs.String(), "-svg") {
+		t.Errorf("a picture of an outage: exit code %d, %q", code, &errs)
+	}
 }
 
 func TestHelpExplainsEveryFlag(t *testing.T) {
@@ -238,7 +265,7 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 	if _, err := parse([]string{"-h"}, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Fatalf("got %v, want %v", err, flag.ErrHelp)
 	}
-	for _, want := range []string{"outside the retries", "-calls N", "-mode what", "(default all)"} {
+	for _, want := range []string{"outside the retries", "-calls N", "-mode what", "-svg FILE", "(default all)"} {
 		if !strings.Contains(help.String(), want) {
 			t.Errorf("no %q in:\n%s", want, &help)
 		}

@@ -26,11 +26,28 @@ func (s screen) title(sc scenario) {
 }
 
 func (s screen) picture(cfg config, r result) {
+	fmt.Fprintf(s, "\n%s", timeline.Draw(s.pictureOf(cfg, r)))
+}
+
+func (s screen) pictureOf(cfg config, r result) timeline.Picture {
 	calls := make([]timeline.Call, len(r.calls))
 	for i, c := range r.calls {
 		calls[i] = timeline.Call{Label: "call " + strconv.Itoa(i+1), Begin: c.begin, End: c.end}
 	}
-	fmt.Fprintf(s, "\n%s", timeline.Draw(s.Picture(cfg.Config, r.began, calls, r.Record)))
+	return s.Picture(cfg.Config, r.began, calls, r.Record)
+}
+
+// svg draws all pictures below one another.
+func (s screen) svg(cfg config, results []result) string {
+	var panels []timeline.Panel
+	for _, r := range results {
+		panels = append(panels, timeline.Panel{
+			Title:   fmt.Sprintf("%s: %d requests for %d calls, %d answered 429", r.heading, len(r.Seen), len(r.calls), r.Rejected()),
+			Note:    r.order,
+			Picture: s.pictureOf(cfg, r),
+		})
+	}
+	return timeline.SVG(fmt.Sprintf("%d calls to a server that allows %d requests per %v, each request a mark", cfg.Calls, cfg.Quota, cfg.Period), panels...)
 }
 
 func (s screen) summary(cfg config, results []result) {
