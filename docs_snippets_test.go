@@ -15,7 +15,7 @@ import (
 )
 
 // Where the code of the documentation is: in tests and examples, which are compiled and run.
-var snippetSources = []string{".", "pacer", "retrypolicy", "debug", "examples/hello", "otel", "pacer/redispacer", "examples/sdks", "examples/recipes"}
+var snippetSources = []string{".", "pacer", "retrypolicy", "debug", "examples/hello", "otel", "pacer/redispacer", "examples/sdks", "examples/recipes", "internal/bench"}
 
 // A source is a file of Go that is tested, and what its examples print.
 type source struct {

@@ -24,7 +24,7 @@ import (
 // errors by their codes. It also keeps its http.Client. See pacing.
 func S3(requests *pacer.Pacer, cfg aws.Config, opts ...func(*s3.Options)) *s3.Client {
 	if cfg.Retryer == nil {
-		cfg.Retryer = patient
+		cfg.Retryer = patient // ten attempts: the pacer decides when they are made
 	}
 	return s3.NewFromConfig(cfg, append(opts, func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, pacing(requests, noCost))

@@ -100,8 +100,8 @@ func ExampleOpenAI() {
 	base, stop := vendor.Serve(openaiAPI(limits)) // in your program: nil
 	defer stop()
 
-	quota := pacer.Must(pacer.Config{Limits: limits})
-	client := sdks.OpenAI(quota, base, option.WithAPIKey("key"))
+	quota := pacer.Must(pacer.Config{Limits: limits, Outage: &pacer.Outage{}})
+	client := sdks.OpenAI(quota, base, option.WithAPIKey("key")) // a nil base is a pooled transport
 	stream := client.Chat.Completions.NewStreaming(context.Background(), openai.ChatCompletionNewParams{
 		Model:               openai.ChatModelGPT4o,
 		Messages:            []openai.ChatCompletionMessageParamUnion{openai.UserMessage("count to three")},
