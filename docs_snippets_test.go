@@ -42,7 +42,7 @@ func TestEverySnippetOfTheDocumentationIsCompiledAndRun(t *testing.T) {
 		}
 		var printed string
 		var known bool
-		for _, f := range fences(string(text)) {
+		for _, f := range fences(strings.ReplaceAll(string(text), "\r\n", "\n")) {
 			switch {
 			case f.language == "go":
 				snippets++

@@ -108,7 +108,7 @@ func Example_tenants() {
 	account := pacer.Burst(100, time.Second) // what the API allows all tenants together
 	own := []pacer.Limit{{Calls: 600, Period: time.Minute}}
 	tenants, err := pacer.NewKeyed(pacer.KeyedConfig{New: func(tenant string) *pacer.Pacer {
-		return pacer.Must(pacer.Config{Parent: account, Weight: weights[tenant], Limits: own, PassUp: true}) // 0 is 1
+		return pacer.Must(pacer.Config{Parent: account, Weight: weights[tenant], Limits: own, PassUp: true}) // Weight 0 is 1
 	}})
 	if err != nil {
 		log.Fatal(err)
@@ -214,8 +214,7 @@ func Example_upload() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	req.ContentLength = info.Size()
-	req.GetBody = func() (io.ReadCloser, error) { return os.Open(path) } // of one that can, however large
+	req.ContentLength, req.GetBody = info.Size(), func() (io.ReadCloser, error) { return os.Open(path) } // however large
 	resp, err := client.Do(req)
 	if err != nil {
 		log.Fatal(err)

@@ -179,7 +179,7 @@ func (d *svgDrawing) legend() {
 	d.put(`<path d="M%d %dh22" class="wait"/><text x="%d" y="%d">waiting</text>`, x, d.y-4, x+28, d.y)
 	x += 100
 	d.put(`<rect x="%d" y="%d" width="14" height="9" class="load"/><text x="%d" y="%d">requests in the last window</text>`, x, d.y-9, x+20, d.y)
-	x += 206
+	x += 222
 	d.put(`<rect x="%d" y="%d" width="14" height="9" class="over"/><text x="%d" y="%d">over the quota</text>`, x, d.y-9, x+20, d.y)
 }
 
