@@ -105,10 +105,8 @@ func TestNoMoreRequestsThanMaxInFlightAreUnderWay(t *testing.T) {
 		base := newScript(step{answer: func(r *http.Request) (*http.Response, error) {
 			count(1)
 			time.Sleep(time.Second)
-			return &http.Response{StatusCode: 200, Request: r, Body: struct {
-				io.Reader
-				io.Closer
-			}{strings.NewReader("abc"), closerFunc(func() error { count(-1); return nil })}}, nil
+			return &http.Response{StatusCode: 200, Request: r, Body: io.NopCloser(
+				io.MultiReader(strings.NewReader("abc"), lastRead(func() { count(-1) })))}, nil
 		}})
 		rt := pacedhttp.New(base, pacedhttp.Retry(nil), pacedhttp.Pace(p))
 		began := time.Now()
@@ -134,6 +132,12 @@ func TestNoMoreRequestsThanMaxInFlightAreUnderWay(t *testing.T) {
 		}
 	})
 }
+
+// A lastRead is called where its reader ends: from then on a request is not under way, whether
+// its body is closed or not.
+type lastRead func()
+
+func (f lastRead) Read([]byte) (int, error) { f(); return 0, io.EOF }
 
 type closerFunc func() error
 
