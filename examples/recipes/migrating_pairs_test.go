@@ -30,6 +30,12 @@ func beforeRetryable(base http.RoundTripper, logger *slog.Logger) *http.Client {
 	c.RetryWaitMin = 500 * time.Millisecond
 	c.RetryWaitMax = 10 * time.Second
 	c.Logger = logger
+	c.CheckRetry = func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+		if resp != nil && resp.StatusCode == http.StatusNotFound {
+			return true, nil
+		}
+		return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
+	}
 	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	client := c.StandardClient()
 	return client
@@ -39,6 +45,10 @@ func afterRetryable(base http.RoundTripper, logger *slog.Logger) *http.Client {
 	policy := retrypolicy.Must(retrypolicy.Config{
 		MaxAttempts: 1 + 3,                                                         // RetryMax counts retries
 		Backoff:     retrypolicy.Exponential(500*time.Millisecond, 10*time.Second), // RetryWaitMin, RetryWaitMax
+		Classify: retrypolicy.First( // CheckRetry
+			retrypolicy.Statuses(retrypolicy.Transient, http.StatusNotFound),
+			retrypolicy.DefaultClassifier,
+		),
 	})
 	client := pacedhttp.New(base, // HTTPClient.Transport
 		pacedhttp.Log(logger), // Logger

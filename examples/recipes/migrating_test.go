@@ -40,6 +40,20 @@ func TestClientsThatRetryDoSoAfterMigrating(t *testing.T) {
 	}
 }
 
+func TestStatusesOfOnesOwnAreRetriedAfterMigrating(t *testing.T) {
+	logger := slog.New(slog.DiscardHandler)
+	for name, wire := range map[string]func(http.RoundTripper, *slog.Logger) *http.Client{"before": beforeRetryable, "after": afterRetryable} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &service{answer: func(n int, _ *http.Request) *http.Response {
+					return respond([]int{404, 503, 200}[n-1], "ok")
+				}}
+				get(t, wire(api, logger), "https://api.example/", 200)
+			})
+		})
+	}
+}
+
 // What cannot be mended is the service's own answer, after as many requests.
 func TestTheLastAnswerIsDeliveredAfterMigrating(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
