@@ -30,7 +30,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	answer, err := ai.Chat.Completions.New(context.Background(), openai.ChatCompletionNewParams{Model: openai.ChatModelGPT4o})
+	answer, err := ai.Chat.Completions.New(context.Background(), openai.ChatCompletionNewParams{Model: "gpt-4o"})
 	if err != nil {
 		log.Fatal(err)
 	}
