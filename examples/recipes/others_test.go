@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,16 +70,12 @@ func TestAnOpenBreakerAsksNobody(t *testing.T) {
 func TestWhoGivesUpOpensNoBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &service{answer: func(int, *http.Request) *http.Response { return respond(200, "ok") }}
-		client := recipes.Broken(api, pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Hour}}, MaxWait: time.Minute}))
+		quota := pacer.Must(pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Hour}}, MaxWaiting: 1})
+		client := recipes.Broken(api, quota)
 		get(t, client, "https://api.example/", 200)
 		for range 6 { // a sixth would meet an open breaker
-			if _, err := client.Get("https://api.example/"); !errors.Is(err, pacer.ErrMaxWait) {
-				t.Fatal(err)
-			}
-		}
-		for range 6 {
 			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
+			time.AfterFunc(time.Second, cancel)
 			req, err := http.NewRequestWithContext(ctx, "GET", "https://api.example/", nil)
 			if err != nil {
 				t.Fatal(err)
@@ -87,6 +84,15 @@ func TestWhoGivesUpOpensNoBreaker(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		var waiting sync.WaitGroup
+		waiting.Go(func() { get(t, client, "https://api.example/", 200) })
+		synctest.Wait()
+		for range 6 {
+			if _, err := client.Get("https://api.example/"); !errors.Is(err, pacer.ErrQueueFull) {
+				t.Fatal(err)
+			}
+		}
+		waiting.Wait()
 	})
 }
 
