@@ -10,8 +10,8 @@ import (
 // unlimited is a limit that holds nobody back.
 var unlimited = []Limit{{Calls: 1 << 20, Period: time.Nanosecond}}
 
-// below returns a pacer with so many above it, each with a limit that holds nobody back.
-func below(parents int) *Pacer {
+// underParents returns a pacer with so many above it, each with a limit that holds nobody back.
+func underParents(parents int) *Pacer {
 	p := Must(Config{Limits: unlimited, Coarse: true})
 	for range parents {
 		p = Must(Config{Parent: p, Limits: unlimited, Coarse: true})
@@ -36,7 +36,7 @@ func BenchmarkTree(b *testing.B) {
 		} {
 			for _, goroutines := range []int{1, 1000} {
 				b.Run(fmt.Sprintf("parents=%d/%s/goroutines=%d", parents, op.name, goroutines), func(b *testing.B) {
-					p := below(parents)
+					p := underParents(parents)
 					b.ReportAllocs()
 					if goroutines == 1 {
 						for b.Loop() {
@@ -108,7 +108,7 @@ func BenchmarkTreeSettle(b *testing.B) {
 					s.Done()
 				}()
 			}
-			for waiting(root) < n {
+			for waitingAt(root) < n {
 				time.Sleep(time.Millisecond)
 			}
 			cost := 1
@@ -118,15 +118,15 @@ func BenchmarkTreeSettle(b *testing.B) {
 				s.Settle("tokens", cost)
 			}
 			s.Done()
-			for waiting(root) > 0 {
+			for waitingAt(root) > 0 {
 				time.Sleep(time.Millisecond)
 			}
 		})
 	}
 }
 
-// waiting returns how many wait for p and below it.
-func waiting(p *Pacer) int {
+// waitingAt returns how many wait for p and below it.
+func waitingAt(p *Pacer) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tree.kinds[0] + p.tree.kinds[1]

@@ -183,6 +183,9 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 		p.startOf(s, w.arrived, now, now)
 		p.rouse() // the head, if there is one, has become later
 		p.refuseTooLate(now)
+		if p.tree != nil {
+			p.refuseBehind(now)
+		}
 		return s, nil
 	}
 	left := p.predict(&w, now) - now
@@ -210,6 +213,7 @@ func (p *Pacer) Allow() bool {
 		if p.free(&waiter{pacer: p, ctx: context.Background(), slot: s, arrived: now}, now) {
 			if p.tree != nil {
 				p.refresh(now)
+				p.refuseBehind(now)
 			}
 			return true
 		}
@@ -250,7 +254,7 @@ func (p *Pacer) charge(unit string, cost int) {
 		now := p.clock.Now()
 		p.further(u, cost, now)
 		p.changed(now)
-		p.refuseTooLate(now)
+		p.refuseLater(now)
 	}
 }
 
