@@ -15,8 +15,8 @@ type below struct {
 	place    int   // among the parent's ends, from 1; 0 = none
 	lengths  []int // how many queues are so long
 	longest  int   // of the queues
-	dearest  Slot  // costs no less than anybody who waits
-	cheapest Slot  // costs no more than any start
+	dearest  []int // costs no less than of anybody who waits
+	cheapest []int // costs no more than of any start
 	children bool  // there have been some
 }
 
@@ -94,7 +94,7 @@ func (p *Pacer) joined(w *waiter) {
 		}
 		b.count(p.queue.len, 1)
 		b.count(p.queue.len-1, -1)
-		b.dearest.atLeast(w.slotAt(q).cost())
+		b.dearest = atLeast(b.dearest, w.slotAt(q).cost())
 	}
 }
 
@@ -108,7 +108,7 @@ func (p *Pacer) left(w *waiter) {
 		b.count(p.queue.len+1, -1)
 		b.count(p.queue.len, 1)
 		if b.kinds == [2]int{} {
-			b.dearest.costs = nil
+			clear(b.dearest)
 		}
 	}
 }
@@ -121,7 +121,7 @@ func (p *Pacer) countQueue() {
 		b.kinds = [2]int{p.queue.root.size - p.queue.root.reports, p.queue.root.reports}
 	}
 	b.count(p.queue.len, 1)
-	p.queue.each(func(*waiter) bool { return false }, func(w *waiter) { b.dearest.atLeast(w.slot.cost()) })
+	p.queue.each(func(*waiter) bool { return false }, func(w *waiter) { b.dearest = atLeast(b.dearest, w.slot.cost()) })
 }
 
 // count counts more queues of a length.
@@ -138,14 +138,15 @@ func (b *below) count(length, more int) {
 	}
 }
 
-// atLeast makes s cost no less than costs.
-func (s *Slot) atLeast(costs []int) {
-	if len(s.costs) < len(costs) {
-		s.costs = append(slices.Clone(s.costs), make([]int, len(costs)-len(s.costs))...)
+// atLeast returns the larger of most and costs, by unit.
+func atLeast(most, costs []int) []int {
+	if len(most) < len(costs) {
+		most = append(most, make([]int, len(costs)-len(most))...)
 	}
 	for u, cost := range costs {
-		s.costs[u] = max(s.costs[u], cost)
+		most[u] = max(most[u], cost)
 	}
+	return most
 }
 
 // within puts p into its place among those of its parent's children where somebody waits.
@@ -180,8 +181,8 @@ func (p *Pacer) refuseLater(now time.Duration) {
 	p.refuseLate(now)
 	clear(p.ahead)
 	p.ahead[0] = max(0, p.tree.longest-1)
-	p.tree.dearest.atLeast(p.none)
-	last := p.bound(p.ahead, &p.tree.dearest, now) // of anybody, as far as p knows
+	p.tree.dearest = atLeast(p.tree.dearest, p.none)
+	last := p.bound(p.ahead, p.tree.dearest, now) // of anybody, as far as p knows
 	for _, child := range p.tree.ends.by(last, 1, nil) {
 		child.endingBy(last, func(q *Pacer) { q.refuseLate(now) })
 	}
@@ -193,9 +194,9 @@ func (p *Pacer) refuseBehind(now time.Duration) {
 		if !q.tree.children || q.tree.kinds == [2]int{} || q.held(now) {
 			continue
 		}
-		q.tree.cheapest.atLeast(q.none)
-		q.tree.cheapest.costs[0] = 1
-		next := q.bound(q.none, &q.tree.cheapest, now)
+		q.tree.cheapest = atLeast(q.tree.cheapest, q.none)
+		q.tree.cheapest[0] = 1
+		next := q.bound(q.none, q.tree.cheapest, now)
 		q.endingBy(next, func(q *Pacer) { q.refuseLate(now) })
 	}
 }

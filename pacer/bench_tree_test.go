@@ -2,6 +2,7 @@ package pacer
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,19 +74,24 @@ func BenchmarkTreeOfWaiting(b *testing.B) {
 						pacers[i] = Must(Config{Parent: root, Coarse: true})
 					}
 				}
-				var next atomic.Int64
-				b.ReportAllocs()
-				b.SetParallelism(n / 2)
-				b.RunParallel(func(pb *testing.PB) {
-					p := pacers[int(next.Add(1)-1)%n]
-					for pb.Next() {
-						s, err := p.Acquire(b.Context())
-						if err != nil {
-							b.Error(err)
+				ready, all := make(chan struct{}), sync.WaitGroup{}
+				var left atomic.Int64
+				for _, p := range pacers {
+					all.Go(func() {
+						for <-ready; left.Add(-1) >= 0; {
+							s, err := p.Acquire(b.Context())
+							if err != nil {
+								b.Error(err)
+							}
+							s.Done()
 						}
-						s.Done()
-					}
-				})
+					})
+				}
+				left.Store(int64(b.N))
+				b.ReportAllocs()
+				b.ResetTimer()
+				close(ready)
+				all.Wait()
 			})
 		}
 	}

@@ -166,7 +166,7 @@ func (p *Pacer) refuseCostly() {
 		for q := p; q != nil; q = q.parent {
 			costs := w.slotAt(q).cost() // with the units that it counts in now
 			if q.tree != nil {
-				q.tree.dearest.atLeast(costs)
+				q.tree.dearest = atLeast(q.tree.dearest, costs)
 			}
 		}
 		if err := p.unaffordable(w.slot); err != nil {

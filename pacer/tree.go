@@ -194,7 +194,7 @@ func (p *Pacer) boundAbove(ahead int, w *waiter, now time.Duration) time.Duratio
 	for q := p.parent; q != nil; q = q.parent {
 		clear(q.ahead)
 		q.ahead[0] = ahead
-		at = max(at, q.bound(q.ahead, w.slotAt(q), now))
+		at = max(at, q.bound(q.ahead, w.slotAt(q).cost(), now))
 	}
 	return at
 }
