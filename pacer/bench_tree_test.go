@@ -2,6 +2,7 @@ package pacer
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,8 +11,8 @@ import (
 // unlimited is a limit that holds nobody back.
 var unlimited = []Limit{{Calls: 1 << 20, Period: time.Nanosecond}}
 
-// below returns a pacer with so many above it, each with a limit that holds nobody back.
-func below(parents int) *Pacer {
+// underParents returns a pacer with so many above it, each with a limit that holds nobody back.
+func underParents(parents int) *Pacer {
 	p := Must(Config{Limits: unlimited, Coarse: true})
 	for range parents {
 		p = Must(Config{Parent: p, Limits: unlimited, Coarse: true})
@@ -36,7 +37,7 @@ func BenchmarkTree(b *testing.B) {
 		} {
 			for _, goroutines := range []int{1, 1000} {
 				b.Run(fmt.Sprintf("parents=%d/%s/goroutines=%d", parents, op.name, goroutines), func(b *testing.B) {
-					p := below(parents)
+					p := underParents(parents)
 					b.ReportAllocs()
 					if goroutines == 1 {
 						for b.Loop() {
@@ -73,19 +74,24 @@ func BenchmarkTreeOfWaiting(b *testing.B) {
 						pacers[i] = Must(Config{Parent: root, Coarse: true})
 					}
 				}
-				var next atomic.Int64
-				b.ReportAllocs()
-				b.SetParallelism(n / 2)
-				b.RunParallel(func(pb *testing.PB) {
-					p := pacers[int(next.Add(1)-1)%n]
-					for pb.Next() {
-						s, err := p.Acquire(b.Context())
-						if err != nil {
-							b.Error(err)
+				ready, all := make(chan struct{}), sync.WaitGroup{}
+				var left atomic.Int64
+				for _, p := range pacers {
+					all.Go(func() {
+						for <-ready; left.Add(-1) >= 0; {
+							s, err := p.Acquire(b.Context())
+							if err != nil {
+								b.Error(err)
+							}
+							s.Done()
 						}
-						s.Done()
-					}
-				})
+					})
+				}
+				left.Store(int64(b.N))
+				b.ReportAllocs()
+				b.ResetTimer()
+				close(ready)
+				all.Wait()
 			})
 		}
 	}
@@ -108,7 +114,7 @@ func BenchmarkTreeSettle(b *testing.B) {
 					s.Done()
 				}()
 			}
-			for waiting(root) < n {
+			for waitingAt(root) < n {
 				time.Sleep(time.Millisecond)
 			}
 			cost := 1
@@ -118,15 +124,15 @@ func BenchmarkTreeSettle(b *testing.B) {
 				s.Settle("tokens", cost)
 			}
 			s.Done()
-			for waiting(root) > 0 {
+			for waitingAt(root) > 0 {
 				time.Sleep(time.Millisecond)
 			}
 		})
 	}
 }
 
-// waiting returns how many wait for p and below it.
-func waiting(p *Pacer) int {
+// waitingAt returns how many wait for p and below it.
+func waitingAt(p *Pacer) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tree.kinds[0] + p.tree.kinds[1]

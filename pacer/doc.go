@@ -59,9 +59,9 @@
 //
 // A tree: with Config.Parent a start happens in all pacers up the tree at one moment or in none.
 // Only a child's first caller waits at the Parent, so a child that is paused, slow or long holds
-// up no other, and children share it by Weight. Whose turn it is depends on others, whom nobody
-// foresees: who waits behind other children may hear only at its deadline that it was in vain.
-// See Several quotas.
+// up no other, and children share it by Weight. Nobody foresees who will come to other children:
+// when their starts have taken the time of a child's first caller it is refused at once, but for
+// the sake of costs maybe only at its deadline. See Several quotas.
 //
 // In flight: at most MaxInFlight slots are granted and not Done. The head waits for its
 // windows and for room in flight at once, so no permit is held while waiting for quota.

@@ -33,7 +33,7 @@ func (p *Pacer) Resume() {
 
 // askHeld is ask while a state may hold back who asks.
 func (p *Pacer) askHeld(s *Slot, heard bool, now time.Duration) gate.Answer {
-	p.states.advance(now)
+	p.pass(now)
 	due := p.states.due(heard)
 	if due > now {
 		return gate.Answer{At: due, Again: true}
@@ -62,7 +62,7 @@ func (p *Pacer) leads(w *waiter, now time.Duration) bool {
 	case p.states.state == StateFlowing, head.heard == w.heard:
 		return false
 	}
-	p.states.advance(now)
+	p.pass(now)
 	first := p.queue.firstOf(w.heard)
 	return (first == nil || first == w || w.before(first)) && p.states.due(head.heard) > now
 }
@@ -70,7 +70,7 @@ func (p *Pacer) leads(w *waiter, now time.Duration) bool {
 // turn lets something happen to the states, and draws the conclusions for those who wait. It
 // reports whether a pause began, or ends later now.
 func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
-	p.states.advance(now)
+	p.pass(now)
 	was := p.states
 	event()
 	is := &p.states

@@ -245,7 +245,7 @@ func (p *Pacer) takeOver(other *Pacer) (at time.Duration) {
 	}
 	complete := first > 0 || other.schedule.calls > 0 && !other.schedule.forgot
 	newest, debt, holds := other.schedule.last, other.schedule.debt(), other.schedule.holds
-	other.states.advance(now)
+	other.pass(now)
 	paused, until, told := other.states.state == StatePaused, other.states.until, other.states.told
 	said := other.learned.known(now, 0)
 	other.mu.Unlock()
@@ -276,7 +276,7 @@ func (p *Pacer) busyFor() time.Duration {
 		return forever
 	}
 	now := p.clock.Now()
-	p.states.advance(now)
+	p.pass(now)
 	if until := max(p.schedule.busyUntil(), p.states.busyUntil(p.maxPause), p.learned.busyUntil()); until > now {
 		return until - now
 	}

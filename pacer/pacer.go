@@ -178,6 +178,9 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*Slot, error) {
 		p.startOf(nil, s, w.arrived, now, now)
 		p.rouse() // the head, if there is one, has become later
 		p.refuseTooLate(now)
+		if p.tree != nil {
+			p.refuseBehind(now)
+		}
 		return s, nil
 	}
 	left := p.predict(&w, now) - now
@@ -205,6 +208,7 @@ func (p *Pacer) Allow() bool {
 		if p.free(&waiter{pacer: p, ctx: context.Background(), slot: s, arrived: now}, now) {
 			if p.tree != nil {
 				p.refresh(now)
+				p.refuseBehind(now)
 			}
 			return true
 		}
@@ -245,7 +249,7 @@ func (p *Pacer) charge(unit string, cost int) {
 		now := p.clock.Now()
 		p.further(u, cost, now)
 		p.changed(now)
-		p.refuseTooLate(now)
+		p.refuseLater(now)
 	}
 }
 

@@ -23,12 +23,12 @@ func (p *Pacer) predictBehind(ahead []int, w *waiter, now time.Duration) time.Du
 func (p *Pacer) predictHere(ahead []int, w *waiter, now time.Duration) time.Duration {
 	s := w.slot
 	if !p.inPlace(w.heard) {
-		return p.bound(p.none, s, now)
+		return p.bound(p.none, s.cost(), now)
 	}
 	if p.tree == nil && p.remote == nil && len(p.schedule.rules) == 0 && p.flights.max == 0 && !p.learned.countsCosts() {
 		return p.schedule.planned(ahead[0], now, p.learned)
 	}
-	return p.bound(ahead, s, now)
+	return p.bound(ahead, s.cost(), now)
 }
 
 // inPlace reports whether those of a kind start in the order of their places. They do not where
@@ -52,18 +52,18 @@ func (p *Pacer) inPlace(heard bool) bool {
 	return true
 }
 
-// bound returns a moment before which nobody starts who has so much ahead.
-func (p *Pacer) bound(ahead []int, s *Slot, now time.Duration) time.Duration {
+// bound returns a moment before which nobody starts at these costs who has so much ahead.
+func (p *Pacer) bound(ahead, costs []int, now time.Duration) time.Duration {
 	from := now
 	for q := p; q != nil; q = q.parent {
 		from = max(from, q.states.bound(), q.learned.held())
 	}
-	return max(p.gate().Bound(from, ahead, s.cost()), p.learned.due(ahead, s.cost()))
+	return max(p.gate().Bound(from, ahead, costs), p.learned.due(ahead, costs))
 }
 
 // soonest returns a moment before which w does not start, though nobody is ahead.
 func (p *Pacer) soonest(w *waiter, now time.Duration) time.Duration {
-	return max(p.bound(p.none, w.slot, now), p.boundAbove(0, w, now))
+	return max(p.bound(p.none, w.slot.cost(), now), p.boundAbove(0, w, now))
 }
 
 // moves reports whether the head is about to start, so that w behind it may still start in time
@@ -90,7 +90,7 @@ func (p *Pacer) movesUp(w *waiter, now time.Duration) bool {
 		return false
 	}
 	copy(root.ahead, first.slotAt(root).cost())
-	return root.bound(root.ahead, w.slotAt(root), w.latest) <= w.latest
+	return root.bound(root.ahead, w.slotAt(root).cost(), w.latest) <= w.latest
 }
 
 // due returns when a start may happen, though nobody is ahead and neither a flight nor a state

@@ -129,7 +129,7 @@ func (p *Pacer) hear(o *Outcome, of *start, s *Slot) (pausedUntil time.Time) {
 		p.heed(now, o, of)
 	}
 	if later {
-		p.refuseTooLate(now)
+		p.refuseLater(now)
 	}
 	return ifLater(was, p.pausedUntil(), now)
 }

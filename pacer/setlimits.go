@@ -164,7 +164,10 @@ func (p *Pacer) refuseCostly() {
 	all := func(*waiter) bool { return false }
 	p.queue.each(all, func(w *waiter) {
 		for q := p; q != nil; q = q.parent {
-			w.slotAt(q) // with the units that it counts in now
+			costs := w.slotAt(q).cost() // with the units that it counts in now
+			if q.tree != nil {
+				q.tree.dearest = atLeast(q.tree.dearest, costs)
+			}
 		}
 		if err := p.unaffordable(w.slot); err != nil {
 			w.refused = err

@@ -100,7 +100,7 @@ func (s *Slot) settleHere(unit string, cost int) (settled bool, more int) {
 	switch {
 	case more > 0:
 		s.charge(u, more, now)
-		p.refuseTooLate(now)
+		p.refuseLater(now)
 	case more < 0 && !s.giveBack(u, -more, now):
 		return false, 0
 	}

@@ -94,7 +94,7 @@ func (p *Pacer) Stats() Stats {
 	if at, ok := p.flights.began(); ok {
 		stats.OldestInFlight = wall.Add(at - now)
 	}
-	p.states.advance(now)
+	p.pass(now)
 	stats.State, stats.Cause = p.states.state, p.states.cause
 	if until := p.pausedUntil(); until > now {
 		stats.PausedUntil = when(until)
@@ -120,7 +120,7 @@ func (p *Pacer) Stats() Stats {
 func (p *Pacer) statsAbove(stats *Stats, head *waiter, now time.Duration, when func(time.Duration) time.Time) {
 	strict := [...]int{StateFlowing: 0, StateProbing: 1, StatePaused: 2, StateDown: 3}
 	for q := p.parent; q != nil; q = q.parent {
-		q.states.advance(now)
+		q.pass(now)
 		state, cause := q.states.state, q.states.cause
 		if until := q.pausedUntil(); until > now {
 			if state != StateDown && q.learned.pausedUntil() == until {

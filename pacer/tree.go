@@ -14,12 +14,10 @@ import (
 // stands for its pacer one level up. So whoever is candidate of the root, and may start there,
 // starts in all.
 type tree struct {
-	class    class               // this pacer among its parent's children
-	own      class               // its own callers among its children
-	fair     fair                // of its children and its own callers those that may start as far as it is not concerned
-	waiting  map[*Pacer]struct{} // children in which, or below which, somebody waits
-	kinds    [2]int              // callers who wait, here and below: those of whom nothing more will be heard, and others
-	children bool                // it has had some
+	class class // this pacer among its parent's children
+	own   class // its own callers among its children
+	fair  fair  // of its children and its own callers those that may start as far as it is not concerned
+	below
 }
 
 // A mutex is a pacer's own, or its root's: what happens in a tree happens at one moment.
@@ -55,7 +53,10 @@ func (p *Pacer) adopts() *Pacer {
 	if p.tree == nil {
 		p.tree = newTree(p, 1)
 	}
-	p.tree.children = true
+	if !p.tree.children {
+		p.tree.children = true
+		p.countQueue()
+	}
 	p.refresh(p.clock.Now())
 	return p
 }
@@ -70,11 +71,7 @@ func (p *Pacer) adopted(by *Pacer, weight int) {
 }
 
 func newTree(p *Pacer, weight int) *tree {
-	t := &tree{class: class{pacer: p, weight: uint64(weight)}, own: class{weight: 1}}
-	if all := p.queue.root; all != nil {
-		t.kinds = [2]int{all.size - all.reports, all.reports}
-	}
-	return t
+	return &tree{class: class{pacer: p, weight: uint64(weight)}, own: class{weight: 1}}
 }
 
 func (p *Pacer) root() *Pacer {
@@ -82,16 +79,6 @@ func (p *Pacer) root() *Pacer {
 		p = p.parent
 	}
 	return p
-}
-
-// each calls f for p and those below it in which somebody waits. It may make them wait no more.
-func (p *Pacer) each(f func(*Pacer)) {
-	f(p)
-	if p.tree != nil {
-		for child := range p.tree.waiting {
-			child.each(f)
-		}
-	}
 }
 
 // speaker returns the pacer whose business is what a server says to starts of p.
@@ -133,21 +120,6 @@ func (p *Pacer) look() {
 	})
 }
 
-// kind returns the place of a kind of callers in tree.kinds.
-func kind(heard bool) int {
-	if heard {
-		return 1
-	}
-	return 0
-}
-
-// countWaiter counts one more caller of p who waits, or one less.
-func (p *Pacer) countWaiter(heard bool, more int) {
-	for q := p; q != nil; q = q.parent {
-		q.tree.kinds[kind(heard)] += more
-	}
-}
-
 // rouseTree tells those who stand for p and for those above. While a state may let only one kind
 // of callers pass, others may stand for what is below than before.
 func (p *Pacer) rouseTree(now time.Duration) {
@@ -177,7 +149,18 @@ func (p *Pacer) flows() bool {
 // advance lets time pass for the states of p and those above.
 func (p *Pacer) advance(now time.Duration) {
 	for q := p; q != nil; q = q.parent {
-		q.states.advance(now)
+		q.pass(now)
+	}
+}
+
+// pass lets time pass for the states of p. When callers flow again by that, it can be told by
+// their places whether they start in time.
+func (p *Pacer) pass(now time.Duration) {
+	if p.states.state == StateFlowing {
+		return
+	}
+	if p.states.advance(now); p.states.state == StateFlowing {
+		p.look()
 	}
 }
 
@@ -211,7 +194,7 @@ func (p *Pacer) boundAbove(ahead int, w *waiter, now time.Duration) time.Duratio
 	for q := p.parent; q != nil; q = q.parent {
 		clear(q.ahead)
 		q.ahead[0] = ahead
-		at = max(at, q.bound(q.ahead, w.slotAt(q), now))
+		at = max(at, q.bound(q.ahead, w.slotAt(q).cost(), now))
 	}
 	return at
 }

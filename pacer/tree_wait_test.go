@@ -393,3 +393,70 @@ func TestASlotTellsOfTheNearestLevelThatCounts(t *testing.T) {
 		}
 	})
 }
+
+// A start of one child refuses at once whom it makes too late in another, or at the parent itself,
+// at every level.
+func TestAStartRefusesWhoIsTooLateForItInOtherChildren(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root, mid, leaf := family(t, pacer.Config{Limits: wide}, drips(10*time.Second), pacer.Config{})
+		other := pacerWith(t, pacer.Config{Parent: root})
+		slotOf(t, mid, t.Context())
+		for _, p := range []*pacer.Pacer{mid, leaf} {
+			first := newCallers(map[*pacer.Pacer]*pacer.Pacer{mid: leaf, leaf: mid}[p])
+			first.arrive(1)
+			last := newCallers(p)
+			last.arriveBefore(15 * time.Second) // the slot after the next comes at 20 s
+			free := newCallers(other)
+			free.arriveBefore(15 * time.Second)
+			free.wantStarts(t, seconds(0))
+			first.wantStarts(t, seconds(10))
+			synctest.Wait()
+			if c := last.calls[0]; !errors.Is(c.err, pacer.ErrDeadline) || c.at != 10*time.Second {
+				t.Errorf("the other ended with %v at %v, want ErrDeadline at 10s", c.err, c.at)
+			}
+			last.starts()
+		}
+	})
+}
+
+// Settling to more finds whom it makes too late among many children.
+func TestSettlingToMoreAboveFindsWhoIsTooLateForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Cost: 100, Unit: tokens, Period: time.Minute}}})
+		slot := slotOf(t, root, costing(t, 100))
+		type one struct {
+			timeout time.Duration
+			ended   func() error
+		}
+		var all []one
+		for i := range 50 {
+			p := pacerWith(t, pacer.Config{Parent: root, Weight: 1 + i%3})
+			for _, timeout := range []time.Duration{0, 61 * time.Second, time.Duration(70+i) * time.Second} {
+				ctx, cancel := context.WithCancel(costing(t, 1))
+				if timeout > 0 {
+					ctx, cancel = context.WithTimeout(ctx, timeout)
+				}
+				defer cancel()
+				_, ended := acquires(p, ctx)
+				all = append(all, one{timeout, ended})
+			}
+		}
+		time.Sleep(30 * time.Second)
+		slot.Settle(tokens, 101) // one more, until 1m30s
+		synctest.Wait()
+		for _, one := range all {
+			// Of those who come at once 99 start at 1m0s, and one at 1m30s; each could be any.
+			if refused := one.ended() != nil; refused {
+				t.Errorf("one who has %v was refused: %v", one.timeout, one.ended())
+			}
+		}
+		slot.Settle(tokens, 200) // all of it, until 1m30s
+		synctest.Wait()
+		for _, one := range all {
+			late := one.timeout > 0 && one.timeout <= 90*time.Second
+			if refused := errors.Is(one.ended(), pacer.ErrDeadline); refused != late {
+				t.Errorf("one who has %v: %v, want refused: %t", one.timeout, one.ended(), late)
+			}
+		}
+	})
+}

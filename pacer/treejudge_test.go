@@ -26,13 +26,21 @@ func (g *grove) working() {
 			g.Errorf("at %v the head of pacer %d could start and waits", g.now(), i)
 		}
 	}
+	for i, p := range g.pacers {
+		if w := p.queue.head; w != nil && !p.held(now) && !g.costs { // with costs another is found out later
+			if at := p.predict(w, now); w.misses(at) != nil {
+				g.Errorf("at %v the head of pacer %d waits until %v and cannot start before %v", g.now(), i, w.deadline, at)
+			}
+		}
+	}
 	if w := root.candidate(now); w != nil && root.dueFor(w.slotAt(root), w.heard, now) <= now {
 		g.Errorf("at %v one whose turn it is could start and waits", g.now())
 	}
 }
 
-// refused judges a refusal: had nobody else been there, and nothing given back, c could not have
-// started sooner than it was told, behind those ahead of it.
+// refused notes a refusal, to be judged when all starts of its moment are known: had nobody else
+// been there, and nothing given back, c could not have started sooner than it was told, behind
+// those ahead of it.
 func (g *grove) refused(c *treeCaller, refusal *Error, ahead []*treeCaller) {
 	what := "refused and judged"
 	switch {
@@ -43,50 +51,51 @@ func (g *grove) refused(c *treeCaller, refusal *Error, ahead []*treeCaller) {
 	case !errors.Is(refusal, ErrDeadline):
 		return
 	}
-	at, known := g.soonest(c, ahead)
-	if !known {
-		return
-	}
-	g.reached[what]++
-	if told := g.now() + refusal.Wait(); told > at {
-		g.Errorf("pacer %d: %v at %v, but it could have started at %v, behind %d", c.pacer, refusal, g.now(), at, len(ahead))
-	}
-}
-
-// soonest returns when c can start for sure if nobody else starts, and whether that is known.
-func (g *grove) soonest(c *treeCaller, ahead []*treeCaller) (at time.Duration, known bool) {
-	at = g.now()
+	now, from := g.now(), g.now()
 	path := g.path(c.pacer)
-	for _, q := range path {
+	limits := make([][]Limit, len(path))
+	for i, q := range path {
 		p := g.pacers[q]
 		p.mu.Lock()
-		p.states.advance(p.clock.Now())
+		p.pass(p.clock.Now())
 		state := p.states
 		p.mu.Unlock()
 		switch {
 		case state.state == StatePaused && len(ahead) == 0:
-			at = max(at, g.now()+state.until-p.clock.Now())
+			from = max(from, now+state.until-p.clock.Now())
 		case state.state != StateFlowing:
-			return 0, false
+			return
 		}
 		if most := g.most[q]; most > 0 && g.flying[q]+len(ahead) >= most {
-			return 0, false
+			return
 		}
+		limits[i] = g.limits[q][len(g.limits[q])-1].limits
 	}
+	g.reached[what]++
+	line := append(slices.Clone(ahead), c)
+	g.refusals = append(g.refusals, func() {
+		if at := g.soonest(line, path, limits, now, from); now+refusal.Wait() > at {
+			g.Errorf("pacer %d: %v at %v, but it could have started at %v, behind %d", c.pacer, refusal, now, at, len(ahead))
+		}
+	})
+}
+
+// soonest returns when the last of a line at a pacer, with that path and those limits, would have
+// started for sure if nobody else had after now, and these not before a time.
+func (g *grove) soonest(line []*treeCaller, path []int, limits [][]Limit, now, at time.Duration) time.Duration {
 	starts := make([][]treeStart, len(path))
 	for i, q := range path {
 		for _, s := range g.record {
-			if slices.Contains(g.path(s.pacer), q) {
+			if s.at <= now && slices.Contains(g.path(s.pacer), q) {
 				starts[i] = append(starts[i], *s)
 			}
 		}
 	}
-	for _, w := range append(slices.Clone(ahead), c) {
+	for _, w := range line {
 		for again := true; again; {
 			again = false
-			for i, q := range path {
-				limits := g.limits[q][len(g.limits[q])-1].limits
-				for _, l := range limits {
+			for i := range path {
+				for _, l := range limits[i] {
 					if opens := l.roomFor(w.cost, starts[i], at); opens > at {
 						at, again = opens, true
 					}
@@ -97,7 +106,7 @@ func (g *grove) soonest(c *treeCaller, ahead []*treeCaller) (at time.Duration, k
 			starts[i] = append(starts[i], treeStart{treeCaller: *w, at: at})
 		}
 	}
-	return at, true
+	return at
 }
 
 // roomFor returns when l has room for one more start for sure, from a time on.
@@ -135,6 +144,9 @@ func (s *treeStart) in(l Limit) int {
 }
 
 func (g *grove) judge() {
+	for _, judged := range g.refusals {
+		judged()
+	}
 	for q, p := range g.pacers {
 		var all []*treeStart
 		for _, s := range g.record {

@@ -52,17 +52,18 @@ func TestRandomTrees(t *testing.T) {
 // A grove is a tree of three levels under random operations, and what became of them.
 type grove struct {
 	*testing.T
-	rnd     *rand.Rand
-	began   time.Time
-	pacers  []*Pacer
-	limits  [][]treeLimits // of each, in order of time
-	flying  []int          // by pacer
-	most    []int
-	record  []*treeStart
-	lines   [][]*treeCaller // who waits, by pacer
-	joined  []int           // callers by pacer
-	costs   bool            // some limit counts costs: then who stands for a pacer may wait though another's cheaper call had room
-	reached map[string]int
+	rnd      *rand.Rand
+	began    time.Time
+	pacers   []*Pacer
+	limits   [][]treeLimits // of each, in order of time
+	flying   []int          // by pacer
+	most     []int
+	record   []*treeStart
+	refusals []func()        // that judge them
+	lines    [][]*treeCaller // who waits, by pacer
+	joined   []int           // callers by pacer
+	costs    bool            // some limit counts costs: then who stands for a pacer may wait though another's cheaper call had room
+	reached  map[string]int
 }
 
 // treeLimits are limits from a time on.

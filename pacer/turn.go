@@ -13,7 +13,7 @@ import (
 func (p *Pacer) passes(heard bool, now time.Duration) bool {
 	for q := p; q != nil; q = q.parent {
 		if q.states.state != StateFlowing {
-			if q.states.advance(now); q.states.due(heard) > now {
+			if q.pass(now); q.states.due(heard) > now {
 				return false
 			}
 		}
@@ -118,11 +118,7 @@ func (p *Pacer) ready(now time.Duration) *waiter {
 // dueFor returns when p lets a start happen, though nobody is ahead; forever where a flight
 // must end first. Of a remote gate it knows nothing.
 func (p *Pacer) dueFor(s *Slot, heard bool, now time.Duration) time.Duration {
-	if p.states.state != StateFlowing {
-		if p.states.advance(now); p.states.state == StateFlowing {
-			p.look() // by place those who wait can be told now whether they start in time
-		}
-	}
+	p.pass(now)
 	due := max(p.states.due(heard), p.learned.due(nil, s.cost()))
 	if p.flights.full() || p.schedule.tooCostly(s.cost()) != nil { // SetLimits is about to refuse it
 		return forever
@@ -153,14 +149,7 @@ func (p *Pacer) refresh(now time.Duration) {
 		} else {
 			up.tree.fair.unready(&q.tree.class)
 		}
-		if q.tree.kinds == [2]int{} {
-			delete(up.tree.waiting, q)
-			continue
-		}
-		if up.tree.waiting == nil {
-			up.tree.waiting = make(map[*Pacer]struct{})
-		}
-		up.tree.waiting[q] = struct{}{}
+		q.within(up.tree)
 	}
 }
 

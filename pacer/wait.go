@@ -65,6 +65,7 @@ func (p *Pacer) wait(ctx context.Context, st *start, s *Slot) error {
 		p.tree == nil && (flows && p.askLimits(s, now).Now(now) || !flows && p.askHeld(s, heard, now).Now(now))) {
 		if p.tree != nil {
 			p.refresh(now)
+			p.refuseBehind(now)
 		}
 		if !heard {
 			p.mu.Unlock()
@@ -105,13 +106,16 @@ func (p *Pacer) await(ctx context.Context, st *start, w *waiter) error {
 		}
 		now := p.clock.Now()
 		answer, leads := p.turnFor(w, now)
-		if leads {
+		if leads || p.tree != nil { // others may have taken its time away
 			if answer.Now(now) {
 				if now-max(answer.At, w.joined, p.lastFreed()) > p.tolerance {
 					p.late++
 				}
 				p.startOf(st, w.slot, w.arrived, w.joined, now)
 				p.leave(w)
+				if p.tree != nil {
+					p.refuseBehind(now)
+				}
 				p.mu.Unlock()
 				return nil
 			}
@@ -314,7 +318,7 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, heard bool, now time.Durat
 		p.queue.head.notify() // to look earlier than it meant to
 	}
 	if p.tree != nil {
-		p.countWaiter(heard, 1)
+		p.joined(w)
 		p.refresh(now)
 	}
 	if w != p.queue.tail && p.inPlace(heard) {
@@ -360,7 +364,7 @@ func (p *Pacer) leave(w *waiter) {
 		p.expires = forever
 	}
 	if p.tree != nil {
-		p.countWaiter(w.heard, -1)
+		p.left(w)
 		p.refresh(p.clock.Now())
 	} else if p.states.state != StateFlowing {
 		p.rouse()
