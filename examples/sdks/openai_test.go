@@ -31,7 +31,7 @@ var openaiContest = contest{
 func completions(client openai.Client) program {
 	params := func(prompt string) openai.ChatCompletionNewParams {
 		return openai.ChatCompletionNewParams{
-			Model:               openai.ChatModelGPT4o,
+			Model:               openai.ChatModelGPT5_5,
 			Messages:            []openai.ChatCompletionMessageParamUnion{openai.UserMessage(prompt)},
 			MaxCompletionTokens: openai.Int(900),
 		}
@@ -103,7 +103,7 @@ func ExampleOpenAI() {
 	quota := pacer.Must(pacer.Config{Limits: limits, Outage: &pacer.Outage{}})
 	client := sdks.OpenAI(quota, base, option.WithAPIKey("key")) // a nil base is a pooled transport
 	stream := client.Chat.Completions.NewStreaming(context.Background(), openai.ChatCompletionNewParams{
-		Model:               openai.ChatModelGPT4o,
+		Model:               openai.ChatModelGPT5_5,
 		Messages:            []openai.ChatCompletionMessageParamUnion{openai.UserMessage("count to three")},
 		MaxCompletionTokens: openai.Int(900),
 	})
