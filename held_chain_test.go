@@ -85,9 +85,11 @@ func waysToBeHeld() map[string]callerHeld {
 		},
 		"flights that are not done": {
 			pacer: pacer.Config{MaxInFlight: 1}, steps: []step{{delay: time.Hour}},
-			before:  func(_ *pacer.Pacer, call func(...bool)) { call(true) },
-			record:  `msg="waiting for a slot" method=GET host=api.test waited=10s wait=0s state=flowing cause=""`,
-			waiting: func(i pacedhttp.SlotInfo) bool { return i.State == pacer.StateFlowing && i.Waited == 10*s },
+			before: func(_ *pacer.Pacer, call func(...bool)) { call(true) },
+			record: `msg="waiting for a slot" method=GET host=api.test waited=10s state=flowing cause="" "in flight"=1`,
+			waiting: func(i pacedhttp.SlotInfo) bool {
+				return i.State == pacer.StateFlowing && i.Waited == 10*s && i.InFlight == 1 && i.Predicted == 0
+			},
 			stats: func(got pacer.Stats) bool {
 				return got.InFlight == 1 && time.Since(got.OldestInFlight) == 11*s && got.Waiting == 1
 			},

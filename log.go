@@ -22,8 +22,8 @@ import (
 //	Info   a call that waits for a slot for 10 s, and every minute after: why, and how long yet
 //	Debug  an attempt; a slot; what the caller cancelled
 //
-// The attributes are method, host, attempt, status or error, reason, waited, wait, state, cause,
-// until, delay and duration. No record holds a query, a header or user information,
+// The attributes are method, host, attempt, status or error, reason, waited, wait, state, cause, in
+// flight, until, delay and duration. No record holds a query, a header or user information,
 // nor the path of any URL. Before the first call it writes what [Transport.Check] finds, at
 // Warn. A nil l means slog.Default() at the time of each record.
 func Log(l *slog.Logger) Middleware {
@@ -33,10 +33,7 @@ func Log(l *slog.Logger) Middleware {
 			for _, unit := range slices.Sorted(maps.Keys(i.Costs)) {
 				attrs = append(attrs, slog.Int("cost in "+unit, i.Costs[unit]))
 			}
-			if i.InFlight > 0 {
-				attrs = append(attrs, slog.Int("in flight", i.InFlight))
-			}
-			return i.Request, attrs
+			return i.Request, inFlight(attrs, i)
 		}),
 		SlotRefused: recordAt(l, refusalLevel, "slot refused", func(i SlotInfo) (*http.Request, []slog.Attr) {
 			attrs := []slog.Attr{slog.Duration("waited", i.Waited), outcomeOf(nil, i.Err),
@@ -47,8 +44,12 @@ func Log(l *slog.Logger) Middleware {
 			return i.Request, attrs
 		}),
 		SlotWaiting: record(l, slog.LevelInfo, "waiting for a slot", func(i SlotInfo) (*http.Request, []slog.Attr) {
-			return i.Request, []slog.Attr{slog.Duration("waited", i.Waited), slog.Duration("wait", i.Predicted),
-				slog.String("state", i.State.String()), slog.String("cause", i.Cause)}
+			attrs := []slog.Attr{slog.Duration("waited", i.Waited)}
+			if i.Predicted > 0 {
+				attrs = append(attrs, slog.Duration("wait", i.Predicted))
+			}
+			attrs = append(attrs, slog.String("state", i.State.String()), slog.String("cause", i.Cause))
+			return i.Request, inFlight(attrs, i)
 		}),
 		Paused: record(l, slog.LevelWarn, "paused", func(i PauseInfo) (*http.Request, []slog.Attr) {
 			return i.Request, []slog.Attr{outcomeOf(i.Response, i.Err), slog.Time("until", i.Until)}
@@ -82,6 +83,14 @@ func logger(l *slog.Logger) *slog.Logger {
 		return slog.Default()
 	}
 	return l
+}
+
+// inFlight adds how many requests there are, where they are bounded.
+func inFlight(attrs []slog.Attr, i SlotInfo) []slog.Attr {
+	if i.InFlight > 0 {
+		attrs = append(attrs, slog.Int("in flight", i.InFlight))
+	}
+	return attrs
 }
 
 // refusalLevel tells a refusal of the pacer's from a caller who left.

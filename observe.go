@@ -63,13 +63,14 @@ type Hooks struct {
 }
 
 // SlotInfo is what the Slot hooks are told. Costs and InFlight are told by SlotAcquired, of a
-// *pacer.Pacer or another [Acquirer]; State, Cause and Predicted by SlotWaiting, of what has
-// Stats as a *pacer.Pacer does. They are zero elsewhere.
+// *pacer.Pacer or another [Acquirer]; InFlight, State, Cause and Predicted by SlotWaiting, of what
+// has Stats as a *pacer.Pacer does. They are zero elsewhere. A request that waits where State is
+// flowing and nothing is Predicted waits for one of those in flight.
 type SlotInfo struct {
 	Request  *http.Request
 	Waited   time.Duration  // zero in SlotRequested
 	Costs    map[string]int // by unit, as known before the answer; nil where none are counted
-	InFlight int            // requests, this one included; zero where they are not bounded
+	InFlight int            // requests, with SlotAcquired this one included; zero where they are not bounded
 	Err      error          // why there was no slot; nil but in SlotRefused
 
 	State     pacer.State

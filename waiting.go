@@ -90,7 +90,7 @@ func (l *longWait) tell() {
 	l.info.Waited = uptime() - l.began
 	if p, ok := l.waiter.(interface{ Stats() pacer.Stats }); ok {
 		stats := p.Stats()
-		l.info.State, l.info.Cause = stats.State, stats.Cause
+		l.info.State, l.info.Cause, l.info.InFlight = stats.State, stats.Cause, stats.InFlight
 		l.info.Predicted = max(0, time.Until(stats.Predicted))
 	}
 	l.observer.slotWaiting(l.Context, l.info)
