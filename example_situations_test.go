@@ -34,7 +34,7 @@ func Example_oneQuota() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	quota := pacer.Must(pacer.Config{Limits: limits, Outage: &pacer.Outage{}}) // one for all clients of this API
+	quota := pacer.Must(pacer.Config{Limits: limits, Margin: 20 * time.Millisecond, Outage: &pacer.Outage{}}) // one for all clients of this API
 	client := pacedhttp.WrapClient(http.DefaultClient, pacedhttp.Retry(nil), pacedhttp.Pace(quota))
 
 	resp, err := client.Get(url)
