@@ -66,31 +66,26 @@ func (p *Pacer) soonest(w *waiter, now time.Duration) time.Duration {
 	return max(p.bound(p.none, w.slot.cost(), now), p.boundAbove(0, w, now))
 }
 
-// moves reports whether the head is about to start, so that w behind it may still start in time
-// though its time is up.
-func (p *Pacer) moves(w *waiter, now time.Duration) bool {
+// moves reports whether the head is about to start, so that those behind it may still
+// start in time though their time is up.
+func (p *Pacer) moves(now time.Duration) bool {
 	if p.tree != nil {
-		return p.movesUp(w, now)
+		return p.movesUp(now)
 	}
 	head := p.queue.head
 	return p.remote == nil && !p.flights.full() && max(p.states.due(head.heard), p.due(head.slot)) <= now
 }
 
-// movesUp is moves in a tree: whether whoever goes first at the root is about to start there, and
-// w may follow before its time is up.
-func (p *Pacer) movesUp(w *waiter, now time.Duration) bool {
+// movesUp is moves in a tree: whether whoever goes first at the root is about to start, while w's
+// pacer and those between have room too.
+func (p *Pacer) movesUp(now time.Duration) bool {
 	root := p.root()
 	for q := p; q != root; q = q.parent {
 		if q.ready(now) == nil {
 			return false
 		}
 	}
-	first := root.candidate(now)
-	if first == nil || root.remote != nil || root.dueFor(first.slotAt(root), first.heard, now) > now {
-		return false
-	}
-	copy(root.ahead, first.slotAt(root).cost())
-	return root.bound(root.ahead, w.slotAt(root).cost(), w.latest) <= w.latest
+	return root.remote == nil && root.ready(now) != nil
 }
 
 // due returns when a start may happen, though nobody is ahead and neither a flight nor a state

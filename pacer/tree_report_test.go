@@ -1,6 +1,7 @@
 package pacer_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -214,8 +215,8 @@ func TestMaxPauseOfAChildBoundsPausesAndOutagesAbove(t *testing.T) {
 				if waits() != nil {
 					t.Fatal(waits())
 				}
-				root.PauseUntil(time.Now().Add(20 * time.Second))
-				mid.PauseUntil(time.Now().Add(30 * time.Second))
+				mid.PauseUntil(time.Now().Add(20 * time.Second))
+				root.PauseUntil(time.Now().Add(30 * time.Second))
 				var refusal *pacer.Error
 				_, err := leaf.Acquire(t.Context())
 				if !errors.As(err, &refusal) || !errors.Is(err, pacer.ErrPaused) || refusal.Wait() != 30*time.Second {
@@ -305,5 +306,28 @@ func TestCallersOfWaitBelowAPauseAreSpacedAsAbove(t *testing.T) {
 		c := newCallers(leaf)
 		c.arrive(6)
 		c.wantStarts(t, seconds(10, 11, 12, 13, 14, 15))
+	})
+}
+
+// Where a pause above lets only callers pass of whom something will be heard, those ahead of them
+// in the queue who will say nothing are not waited for, and refuse nobody.
+func TestWhoIsHeldByAStateAboveRefusesNobodyBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerOf(t, pacer.Limit{Calls: 10, Period: 100 * time.Second})
+		leaf := pacerWith(t, pacer.Config{Parent: root, PassUp: true, Limits: []pacer.Limit{{Calls: 1, Period: time.Second}}})
+		slotOf(t, leaf, t.Context()).Report(throttledFor(5 * time.Second))
+		time.Sleep(5 * time.Second)
+		quiet := newCallers(leaf)
+		quiet.arrive(4) // 10 s apart
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		began := time.Now()
+		slot, err := leaf.Acquire(ctx)
+		if err != nil || time.Since(began) != 0 {
+			t.Fatalf("Acquire: %v after %v, want a slot at once", err, time.Since(began))
+		}
+		slot.Report(pacer.Outcome{})
+		quiet.starts()
 	})
 }

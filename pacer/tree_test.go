@@ -185,3 +185,37 @@ func TestAStartIsInAllPacersUpTheTreeOrInNone(t *testing.T) {
 		}
 	})
 }
+
+// A caller whose time is up exactly when its slot comes is not refused while another child's, who
+// goes first at that moment, has not looked yet.
+func TestMaxWaitThatEndsWithTheSlotIsKeptBehindOtherChildren(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := Must(Config{MaxInFlight: 2})
+		first, last := child(t, Config{Parent: root}), child(t, Config{Parent: root, MaxWait: 10 * time.Second})
+		flight, err := root.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := root.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []*Pacer{first, last} {
+			go p.Acquire(t.Context())
+			synctest.Wait()
+		}
+		root.mu.Lock()
+		if last.moves(last.clock.Now()) {
+			t.Error("nobody can start, and moves says that somebody will")
+		}
+		flight.endHere(false) // who is told must wait for the lock
+		if first.queue.len != 1 || !last.moves(last.clock.Now()) {
+			t.Error("the first is about to start, and moves denies it")
+		}
+		root.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got := [2]uint64{first.granted, last.rejected}; got != [2]uint64{1, 1} {
+			t.Errorf("%v, want a start of the first and a refusal of the last", got)
+		}
+	})
+}

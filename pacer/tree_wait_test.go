@@ -100,30 +100,6 @@ func TestWhatHappensAboveRefusesAtOnceWhoIsTooLateForIt(t *testing.T) {
 	}
 }
 
-// A caller whose time is up exactly when its slot comes gets it, though another child's goes
-// first at that moment.
-func TestMaxWaitThatEndsWithTheSlotIsKeptBehindOtherChildren(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		root := pacerOf(t, pacer.Limit{Calls: 2, Period: 10 * time.Second})
-		first := pacerWith(t, pacer.Config{Parent: root, Weight: 2})
-		last := pacerWith(t, pacer.Config{Parent: root, MaxWait: 10 * time.Second})
-		slotOf(t, first, t.Context())
-		slotOf(t, last, t.Context())
-		for range 50 {
-			waits := [3]*callers{newCallers(last), newCallers(first), newCallers(last)}
-			for _, c := range waits {
-				c.arrive(1)
-			}
-			waits[0].wantStarts(t, seconds(10))
-			waits[1].wantStarts(t, seconds(10))
-			waits[2].starts()
-			if err := waits[2].calls[0].err; !errors.Is(err, pacer.ErrMaxWait) {
-				t.Errorf("the third: %v, want ErrMaxWait", err)
-			}
-		}
-	})
-}
-
 // A head is held for its turn no longer than its MaxWait.
 func TestMaxWaitEndsBehindOtherChildren(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -401,21 +377,49 @@ func TestAStartRefusesWhoIsTooLateForItInOtherChildren(t *testing.T) {
 		root, mid, leaf := family(t, pacer.Config{Limits: wide}, drips(10*time.Second), pacer.Config{})
 		other := pacerWith(t, pacer.Config{Parent: root})
 		slotOf(t, mid, t.Context())
-		for _, p := range []*pacer.Pacer{mid, leaf} {
-			first := newCallers(map[*pacer.Pacer]*pacer.Pacer{mid: leaf, leaf: mid}[p])
-			first.arrive(1)
-			last := newCallers(p)
-			last.arriveBefore(15 * time.Second) // the slot after the next comes at 20 s
-			free := newCallers(other)
-			free.arriveBefore(15 * time.Second)
-			free.wantStarts(t, seconds(0))
-			first.wantStarts(t, seconds(10))
-			synctest.Wait()
-			if c := last.calls[0]; !errors.Is(c.err, pacer.ErrDeadline) || c.at != 10*time.Second {
-				t.Errorf("the other ended with %v at %v, want ErrDeadline at 10s", c.err, c.at)
+		first := newCallers(leaf)
+		first.arrive(1)
+		var late []*callers
+		for i := range 6 {
+			p := mid // its own caller is one of them
+			if i > 0 {
+				p = pacerWith(t, pacer.Config{Parent: mid})
 			}
-			last.starts()
+			c := newCallers(p)
+			c.arriveBefore(15 * time.Second) // the slot after the next comes at 20 s
+			late = append(late, c)
 		}
+		free := newCallers(other)
+		free.arriveBefore(15 * time.Second)
+		free.wantStarts(t, seconds(0))
+		first.wantStarts(t, seconds(10))
+		synctest.Wait()
+		for _, c := range late {
+			if one := c.calls[0]; !errors.Is(one.err, pacer.ErrDeadline) || one.at != 10*time.Second {
+				t.Errorf("another ended with %v at %v, want ErrDeadline at 10s", one.err, one.at)
+			}
+			c.starts()
+		}
+	})
+}
+
+// Settling to more finds whom it makes too late behind others of the same child.
+func TestSettlingToMoreAboveFindsWhoStandsBehindOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerOf(t, pacer.Limit{Calls: 2, Period: 10 * time.Second})
+		leaf := pacerWith(t, pacer.Config{Parent: root})
+		slot := slotOf(t, leaf, t.Context())
+		slotOf(t, leaf, t.Context())
+		c := newCallers(leaf)
+		c.arrive(2)
+		last := c.arriveBefore(20500 * time.Millisecond) // it would start at 20 s
+		time.Sleep(time.Second)
+		slot.Settle("", 3) // two more, from now: the others start at 11 s
+		synctest.Wait()
+		if !errors.Is(last.err, pacer.ErrDeadline) || last.at != time.Second {
+			t.Errorf("the last ended with %v at %v, want ErrDeadline at 1s", last.err, last.at)
+		}
+		c.wantStarts(t, seconds(11, 11))
 	})
 }
 

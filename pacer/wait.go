@@ -135,7 +135,7 @@ func (p *Pacer) await(ctx context.Context, st *start, w *waiter) error {
 				return w.refused
 			}
 		}
-		if now >= w.latest && (leads || !p.moves(w, now)) {
+		if now >= w.latest && (leads || !p.moves(now)) {
 			err := p.refuse(ErrMaxWait, p.predict(w, now)-now)
 			p.leave(w)
 			p.mu.Unlock()
