@@ -379,6 +379,8 @@ func TestAStartRefusesWhoIsTooLateForItInOtherChildren(t *testing.T) {
 		slotOf(t, mid, t.Context())
 		first := newCallers(leaf)
 		first.arrive(1)
+		next := newCallers(pacerWith(t, pacer.Config{Parent: mid})) // whose turn it is then
+		next.arrive(1)
 		var late []*callers
 		for i := range 6 {
 			p := mid // its own caller is one of them
@@ -400,6 +402,7 @@ func TestAStartRefusesWhoIsTooLateForItInOtherChildren(t *testing.T) {
 			}
 			c.starts()
 		}
+		next.wantStarts(t, seconds(20))
 	})
 }
 
