@@ -1,0 +1,115 @@
+package pacer_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+)
+
+// What a state above has kept unknown is told as soon as callers flow again.
+
+// lateBehind lets callers of a child of p wait, the third a quiet one, the last with a deadline,
+// and pauses p until 15 s. It returns the last's end, and the slots of the others that get some.
+func lateBehind(t *testing.T, p *pacer.Pacer, heard int, deadline time.Duration) (ended func() error, slots []func() *pacer.Slot) {
+	t.Helper()
+	leaf := pacerWith(t, pacer.Config{Parent: p})
+	for p.Allow() { // all that there is
+	}
+	for range heard {
+		slot, _ := acquires(leaf, t.Context())
+		slots = append(slots, slot)
+	}
+	go leaf.Wait(t.Context())
+	synctest.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	t.Cleanup(cancel)
+	_, ended = acquires(leaf, ctx)
+	p.PauseUntil(time.Now().Add(15 * time.Second))
+	time.Sleep(15 * time.Second)
+	synctest.Wait()
+	return ended, slots
+}
+
+func TestWhoIsTooLateIsToldOnceSilenceHasEndedTheProbingAbove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerOf(t, pacer.Limit{Calls: 1, Period: 10 * time.Second})
+		ended, slots := lateBehind(t, root, 1, 35*time.Second)
+		if slots[0]() == nil || ended() != nil {
+			t.Fatal("no probe, or a refusal while nobody can know: ", ended())
+		}
+		time.Sleep(time.Second) // the probe is silent: they start at 25 s and 35 s
+		synctest.Wait()
+		if !errors.Is(ended(), pacer.ErrDeadline) {
+			t.Errorf("the last: %v, want ErrDeadline at 16s", ended())
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestWhoIsTooLateIsToldOnceALimitHasEndedTheProbingAbove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerOf(t, pacer.Limit{Calls: 3, Period: 10 * time.Second})
+		ended, slots := lateBehind(t, root, 3, 24*time.Second)
+		if slots[0]() == nil || ended() != nil {
+			t.Fatal("no probe, or a refusal while nobody can know: ", ended())
+		}
+		slots[0]().Report(pacer.Outcome{}) // the second takes the last slot, and a limit holds the third
+		synctest.Wait()
+		if !errors.Is(ended(), pacer.ErrDeadline) { // they start at 25 s
+			t.Errorf("the last: %v, want ErrDeadline at 15s", ended())
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// What the first probe of one child begins bounds how long the others are held.
+func TestAProbeOfOneChildBoundsHowLongOthersAreHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 1, Period: 3 * time.Second}}, Outage: &pacer.Outage{After: 1}})
+		a, b := pacerWith(t, pacer.Config{Parent: root}), pacerWith(t, pacer.Config{Parent: root, MaxPause: 5 * time.Second})
+		began := time.Now()
+		slotOf(t, a, t.Context()).Report(failed)
+		time.Sleep(3 * time.Second)
+		slotOf(t, a, t.Context()).Report(pacer.Outcome{})
+		probe, _ := acquires(a, t.Context())
+		_, ended := acquires(b, t.Context())
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if probe() == nil || ended() != nil {
+			t.Fatal("no probe at 6s, or a refusal: ", ended())
+		}
+		for ended() == nil && time.Since(began) < time.Minute { // the probe is silent
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		if took := time.Since(began); took != 11*time.Second || !errors.Is(ended(), pacer.ErrPaused) {
+			t.Errorf("%v after %v, want ErrPaused after 11s", ended(), took)
+		}
+	})
+}
+
+// A unit that is new above is counted of those who wait below.
+func TestANewUnitAboveIsCountedOfThoseWhoWaitBelow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root, _, leaf := family(t, drips(5*time.Second), pacer.Config{}, pacer.Config{})
+		slotOf(t, root, t.Context())
+		slot, _ := acquires(leaf, costing(t, 50))
+		_, costly := acquires(leaf, costing(t, 200))
+		if err := root.SetLimits(pacer.Limit{Calls: 1, Period: 5 * time.Second}, tokenLimit(100)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !errors.Is(costly(), pacer.ErrTooCostly) {
+			t.Errorf("one that costs 200: %v, want ErrTooCostly at once", costly())
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if slot() == nil || slot().Costs()[tokens] != 50 || root.Stats().Limits[1].Used != 50 {
+			t.Errorf("%+v, want 50 used", root.Stats().Limits)
+		}
+	})
+}
