@@ -24,7 +24,6 @@ type suite struct {
 	module   string
 	packages []string
 	level    level
-	skip     string // what cannot pass anywhere but on its author's machine, as go test -skip has it
 }
 
 var suites = []suite{

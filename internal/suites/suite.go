@@ -93,7 +93,7 @@ func (s suite) prepare(ctx context.Context, scratch string) (dir, overlay string
 // test runs the suite once. That tests fail is no error.
 func (s suite) test(ctx context.Context, m mode, dir, overlay, count string) (result, error) {
 	os.Remove(count)
-	args := append([]string{"test", "-mod=mod", "-json", "-count=1", "-timeout=10m", "-overlay=" + overlay, "-skip=" + s.skip}, s.packages...)
+	args := append([]string{"test", "-mod=mod", "-json", "-count=1", "-vet=off", "-timeout=10m", "-overlay=" + overlay}, s.packages...)
 	cmd := command(ctx, dir, args...)
 	cmd.Env = append(cmd.Env, m.env(), "SUITES_LEVEL="+string(s.level), "SUITES_COUNT="+count)
 	var complaints bytes.Buffer
