@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/anthropics/anthropic-sdk-go/v2"
@@ -114,6 +116,35 @@ func anthropicAPI(limits []pacer.Limit) *vendor.API {
 	return api
 }
 
+func TestAnthropicsTokensAreTakenBeforeTheAnswerAndSettledAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := parse(t, "50/min, 30000 input-tokens/min, 8000 output-tokens/min")
+		quota := pacer.Must(pacer.Config{Limits: limits})
+		api := anthropicAPI(limits)
+		used := func() [2]int {
+			s := quota.Stats()
+			return [2]int{s.Limits[1].Used, s.Limits[2].Used}
+		}
+		var before, want [2]int
+		answer := api.Answer
+		api.Answer = func(w http.ResponseWriter, r *vendor.Request) {
+			before, want = used(), [2]int{int(r.Size) / 4, 400}
+			answer(w, r)
+		}
+		base, stop := vendor.Serve(api)
+		defer stop()
+		if err := messages(sdks.Anthropic(quota, base, option.WithAPIKey("key")))(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if before != want {
+			t.Errorf("before the answer %d tokens are taken, want %d", before, want)
+		}
+		if want[1] = said; used() != want {
+			t.Errorf("after the answer %d tokens are taken, want %d", used(), want)
+		}
+	})
+}
+
 func ExampleAnthropic() {
 	limits, err := pacer.ParseLimits("50/min bucket 50, 30000 input-tokens/min bucket 30000, 8000 output-tokens/min bucket 8000")
 	if err != nil {
@@ -122,7 +153,7 @@ func ExampleAnthropic() {
 	base, stop := vendor.Serve(anthropicAPI(limits)) // in your program: nil
 	defer stop()
 
-	quota := pacer.Must(pacer.Config{Limits: limits})
+	quota := pacer.Must(pacer.Config{Limits: limits, MaxPause: 2 * time.Minute, Outage: &pacer.Outage{}})
 	client := sdks.Anthropic(quota, base, option.WithAPIKey("key"))
 	var resp *http.Response
 	stream := client.Messages.NewStreaming(context.Background(), anthropic.MessageNewParams{

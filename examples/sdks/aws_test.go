@@ -182,6 +182,42 @@ func TestAWSRequestIsSignedAfterItsWait(t *testing.T) {
 	})
 }
 
+// A throttling is a 400 here, which says nothing to a layer that knows only HTTP.
+func TestAWSErrorsAreReportedByTheirCodes(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		say   func(api *vendor.API, w http.ResponseWriter)
+		times int
+		then  pacer.State
+	}{
+		{"throttled", func(api *vendor.API, w http.ResponseWriter) { api.Refuse(w, vendor.Refusal{}) }, 1, pacer.StateProbing},
+		{"failed", func(api *vendor.API, w http.ResponseWriter) { api.Fail(w, nil) }, 5, pacer.StateDown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				quota := pacer.Must(pacer.Config{Limits: parse(t, "10 write-units/s"), Outage: &pacer.Outage{}})
+				api := dynamoAPI(nil)
+				answer, requests := api.Answer, 0
+				api.Answer = func(w http.ResponseWriter, r *vendor.Request) {
+					if requests++; requests <= tt.times {
+						tt.say(api, w)
+						return
+					}
+					if got := quota.Stats().State; got != tt.then {
+						t.Errorf("the pacer is %v, want %v", got, tt.then)
+					}
+					answer(w, r)
+				}
+				base, stop := vendor.Serve(api)
+				defer stop()
+				if err := writes(sdks.DynamoDB(quota, awsConfig(base)))(t.Context(), 0); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func ExampleS3() {
 	limits, err := pacer.ParseLimits("35/s")
 	if err != nil {
@@ -191,7 +227,7 @@ func ExampleS3() {
 	defer stop()
 	cfg := awsConfig(base) // in your program: config.LoadDefaultConfig
 
-	requests := pacer.Must(pacer.Config{Limits: limits})
+	requests := pacer.Must(pacer.Config{Limits: limits, Outage: &pacer.Outage{}})
 	uploads := transfermanager.New(sdks.S3(requests, cfg))
 	_, err = uploads.UploadObject(context.Background(), &transfermanager.UploadObjectInput{
 		Bucket: aws.String("bucket"), Key: aws.String("key"), Body: strings.NewReader(strings.Repeat("x", 20<<20)),
@@ -210,7 +246,7 @@ func ExampleDynamoDB() {
 	defer stop()
 	cfg := awsConfig(base) // in your program: config.LoadDefaultConfig
 
-	capacity := pacer.Must(pacer.Config{Limits: limits})
+	capacity := pacer.Must(pacer.Config{Limits: limits, Outage: &pacer.Outage{}})
 	_, err = sdks.DynamoDB(capacity, cfg).PutItem(context.Background(), &dynamodb.PutItemInput{
 		TableName: aws.String("table"),
 		Item:      map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "1"}},

@@ -3,7 +3,8 @@
 //
 // The rule is short. An SDK that retries keeps its retryer and gets
 // [github.com/pacedhttp/pacedhttp.Pace] alone beneath, so that its retries take slots too. An
-// SDK that does not retry gets [github.com/pacedhttp/pacedhttp.Retry] as well.
+// SDK that does not retry gets [github.com/pacedhttp/pacedhttp.Retry] as well. The README has a
+// table of which does what, how the pacers are configured, and what came of it.
 package sdks
 
 // attempts are those of an SDK that keeps its retryer, more than the usual three: while a service

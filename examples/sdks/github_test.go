@@ -98,7 +98,13 @@ func ExampleGitHub() {
 	if err != nil {
 		panic(err)
 	}
-	quota := pacer.Must(pacer.Config{Limits: limits, MaxInFlight: 100, Margin: 20 * time.Millisecond})
+	quota := pacer.Must(pacer.Config{
+		Limits:      limits,
+		MaxInFlight: 100, // "About secondary rate limits"
+		MaxPause:    2 * time.Minute,
+		Margin:      20 * time.Millisecond,
+		Outage:      &pacer.Outage{},
+	})
 	client, err := sdks.GitHub(quota, base)
 	if err != nil {
 		panic(err)

@@ -100,7 +100,7 @@ func ExampleOpenAI() {
 	base, stop := vendor.Serve(openaiAPI(limits)) // in your program: nil
 	defer stop()
 
-	quota := pacer.Must(pacer.Config{Limits: limits, Outage: &pacer.Outage{}})
+	quota := pacer.Must(pacer.Config{Limits: limits, MaxPause: 2 * time.Minute, Outage: &pacer.Outage{}})
 	client := sdks.OpenAI(quota, base, option.WithAPIKey("key")) // a nil base is a pooled transport
 	stream := client.Chat.Completions.NewStreaming(context.Background(), openai.ChatCompletionNewParams{
 		Model:               openai.ChatModelGPT5_5,
