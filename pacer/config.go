@@ -139,9 +139,8 @@ func Drip(calls int, period time.Duration) *Pacer {
 	return Must(Config{Limits: []Limit{{Calls: calls, Period: period, Even: true}}})
 }
 
-// newPacer makes a Pacer whose starts remote decides, if it is not nil. What remote
-// learns by itself it tells by calling wake, without the lock that it is called with.
-func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
+// newPacer makes a Pacer whose starts a remote gate decides, if there is one.
+func newPacer(cfg Config, remote func(gate.Queue) gate.Remote) (*Pacer, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -170,7 +169,7 @@ func newPacer(cfg Config, remote func(wake func()) gate.Gate) (*Pacer, error) {
 	p.tolerance = p.schedule.tolerance()
 	p.count(units)
 	if remote != nil {
-		p.remote = remote(p.wake)
+		p.remote = remote(viewed{p})
 	}
 	if cfg.Parent != nil {
 		p.adopted(cfg.Parent, cmp.Or(cfg.Weight, 1))

@@ -37,7 +37,6 @@ var (
 
 var (
 	errNoLimits = &misuse{"pacer: Pacer has no limits: it was not made by New, Burst or Drip"}
-	errRemote   = &misuse{"pacer: SetLimits is not supported where the limits are kept beyond the process"}
 	errHolds    = &misuse{"pacer: Wait cannot say when a request is over, which MaxInFlight needs to know: use Acquire"}
 )
 

@@ -17,9 +17,10 @@ import (
 type distant struct {
 	schedule
 	trip  time.Duration
-	wake  func()
+	queue gate.Queue
 	known atomic.Int64 // answers are good until then
 	asked []int        // costs of the last question
+	left  int          // how often somebody did not wait any more
 }
 
 func (d *distant) Ask(now time.Duration, costs []int) gate.Answer {
@@ -29,7 +30,9 @@ func (d *distant) Ask(now time.Duration, costs []int) gate.Answer {
 	}
 	time.AfterFunc(d.trip, func() {
 		d.known.Store(int64(now + 2*d.trip))
-		d.wake()
+		d.queue.Lock()
+		defer d.queue.Unlock()
+		d.queue.Wake()
 	})
 	return gate.Answer{At: now + time.Hour, Again: true}
 }
@@ -38,7 +41,7 @@ func behind(t *testing.T, cfg Config) (*Pacer, *distant) {
 	t.Helper()
 	d := &distant{trip: 10 * time.Millisecond}
 	d.schedule, _ = newSchedule(cfg.Limits, 0)
-	p, err := newPacer(cfg, func(wake func()) gate.Gate { d.wake = wake; return d })
+	p, err := newPacer(cfg, func(q gate.Queue) gate.Remote { d.queue = q; return d })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,9 +144,78 @@ func TestWhatAServerSaidIsAskedBeforeTheGate(t *testing.T) {
 	})
 }
 
-func TestLimitsBeyondTheProcessAreNotSet(t *testing.T) {
-	p, _ := behind(t, Config{Limits: []Limit{{Calls: 1, Period: time.Second}}})
-	if err := p.SetLimits(Limit{Calls: 2, Period: time.Second}); !errors.Is(err, errRemote) || p.Stats().Limits[0].Limit.Calls != 1 {
-		t.Errorf("SetLimits: %v, want an error and the limits as before", err)
+func (d *distant) Limit(limits []gate.Limit, units []string) error {
+	if limits[0].Calls > 10 {
+		return errTooMany
 	}
+	d.schedule, _ = newSchedule([]Limit{Limit(limits[0])}, 0)
+	return nil
+}
+
+func (d *distant) Left()                 { d.left++ }
+func (d *distant) Due(int) time.Duration { return longAgo }
+func (d *distant) Stats() gate.Stats     { return gate.Stats{RoundTrips: 7} }
+
+var errTooMany = errors.New("too many")
+
+func TestLimitsBeyondTheProcessAreSetUnlessItsGateRefuses(t *testing.T) {
+	p, d := behind(t, Config{Limits: []Limit{{Calls: 1, Period: time.Second}}})
+	if err := p.SetLimits(Limit{Calls: 20, Period: time.Second}); !errors.Is(err, errTooMany) || p.Stats().Limits[0].Limit.Calls != 1 {
+		t.Errorf("SetLimits: %v, want the gate's error and the limits as before", err)
+	}
+	if err := p.SetLimits(Limit{Calls: 2, Period: time.Second}); err != nil || d.schedule.calls != 2 || p.Stats().Limits[0].Limit.Calls != 2 {
+		t.Errorf("SetLimits: %v, and the gate has %d calls, want 2", err, d.schedule.calls)
+	}
+	if shared := p.Stats().Shared; shared == nil || shared.RoundTrips != 7 {
+		t.Errorf("Stats.Shared is %+v, want the gate's", shared)
+	}
+	if shared := Burst(1, time.Second).Stats().Shared; shared != nil {
+		t.Errorf("Stats.Shared of a local pacer is %+v", shared)
+	}
+}
+
+// A gate sees who would start now, in order and by what they cost: those whom flights, states
+// and limits below let start, and nobody behind them.
+func TestAGateSeesWhoseTurnItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, d := behind(t, Config{Limits: []Limit{{Cost: 10, Unit: "tokens", Period: time.Second}}, MaxInFlight: 4})
+		d.trip = time.Hour
+		child := Must(Config{Parent: p, Limits: []Limit{{Calls: 2, Period: time.Second}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		next := func(most int) (costs []int) {
+			d.queue.Lock()
+			defer d.queue.Unlock()
+			d.queue.Next(d.queue.Now(), func(c []int) bool { costs = append(costs, c[1]); return len(costs) < most })
+			return costs
+		}
+		call := func(p *Pacer, cost int) {
+			go p.Acquire(WithCost(ctx, "tokens", cost))
+			synctest.Wait()
+		}
+		if d.queue.Waiting() > 0 || next(9) != nil {
+			t.Error("somebody waits")
+		}
+		for cost := 5; cost < 8; cost++ {
+			call(child, cost) // two of them: its own limit
+		}
+		if got := next(9); !slices.Equal(got, []int{5, 6}) || d.queue.Waiting() == 0 {
+			t.Errorf("next are %v, want 5 and 6", got)
+		}
+		for cost := 1; cost < 4; cost++ {
+			call(p, cost) // with those of the child four: the flights
+		}
+		if got := next(9); !slices.Equal(got, []int{1, 2, 3, 5}) {
+			t.Errorf("next are %v, want 1, 2, 3 and 5", got)
+		}
+		if got := next(2); !slices.Equal(got, []int{1, 2}) {
+			t.Errorf("next are %v, want 1 and 2", got)
+		}
+		p.PauseUntil(time.Now().Add(time.Minute))
+		if got := next(9); got != nil {
+			t.Errorf("next are %v in a pause", got)
+		}
+		cancel()
+		synctest.Wait()
+		time.Sleep(2 * time.Hour) // until the gate has answered
+	})
 }

@@ -88,7 +88,7 @@ func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
 		p.each(func(q *Pacer) { q.queue.reorder(q.stepsBack) })
 	}
 	if paused = is.state == StatePaused; paused {
-		p.gate().Pause(is.until)
+		p.gate().Pause(is.until, is.told)
 	}
 	p.schedule.plan.clear()
 	if is.state != StateProbing {

@@ -35,9 +35,9 @@ type Pacer struct {
 	tolerance time.Duration // how late after its slot a start is not late
 
 	schedule schedule
-	remote   gate.Gate // decides instead of schedule, if there is one
-	learned  *learned  // beside either; nil until a server has said something
-	states   states    // before all of them
+	remote   gate.Remote // decides instead of schedule, if there is one
+	learned  *learned    // beside either; nil until a server has said something
+	states   states      // before all of them
 	failures failures
 	flights  flights
 	tree     *tree // nil without a parent and children

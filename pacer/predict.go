@@ -91,6 +91,9 @@ func (p *Pacer) movesUp(now time.Duration) bool {
 // due returns when a start may happen, though nobody is ahead and neither a flight nor a state
 // is in the way.
 func (p *Pacer) due(s *Slot) time.Duration {
+	if p.remote != nil {
+		return max(p.remote.Bound(longAgo, p.none, s.cost()), p.learned.due(nil, s.cost()))
+	}
 	return max(p.schedule.due(s.cost()), p.learned.due(nil, s.cost()))
 }
 

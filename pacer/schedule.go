@@ -169,7 +169,7 @@ func (s *schedule) Settle(now, at time.Duration, unit, from, to int) bool {
 }
 
 // Pause implements [gate.Gate]. It never shortens an earlier pause.
-func (s *schedule) Pause(until time.Duration) bool {
+func (s *schedule) Pause(until time.Duration, _ bool) bool {
 	if until <= s.resumes {
 		return false
 	}

@@ -40,11 +40,8 @@ func (p *Pacer) SetLimits(limits ...Limit) error {
 		return next(0).SetLimits(limits...)
 	}
 	defer p.mu.Unlock()
-	switch {
-	case p.sleeper == nil:
+	if p.sleeper == nil {
 		return errNoLimits
-	case p.remote != nil:
-		return errRemote
 	}
 	units := slices.Clone(p.units)
 	for _, l := range limits {
@@ -54,6 +51,11 @@ func (p *Pacer) SetLimits(limits ...Limit) error {
 	}
 	if err := p.allows(limits, units); err != nil || slices.Equal(limits, p.limits) {
 		return err
+	}
+	if p.remote != nil {
+		if err := p.remote.Limit(beyond(limits), units); err != nil {
+			return err
+		}
 	}
 	now := p.clock.Now()
 	p.schedule = p.schedule.under(p.limits, limits, units, p.margin, now)

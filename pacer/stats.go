@@ -47,12 +47,30 @@ type Stats struct {
 	// Limits is how each of Config.Limits stands, in their order.
 	Limits []LimitStats
 
+	// Shared is what a pacer did that shares its limits with other processes, such as one of
+	// package redispacer; nil for a local one.
+	Shared *SharedStats
+
 	// Quotas is what servers said of theirs, by [Slot.Report], while it matters; nil if
 	// nothing does.
 	Quotas []QuotaStats
 }
 
-// LimitStats is how one limit stands.
+// SharedStats is what one process did to share its limits with others.
+type SharedStats struct {
+	Fallback    uint64        // starts that the fallback let happen
+	Unavailable uint64        // calls that failed since the limits could not be reached and there is no fallback
+	Returned    uint64        // starts given back: who wanted them left, or canceled them
+	Lost        uint64        // reserved starts neither used nor given back
+	RoundTrips  uint64        // begun so far
+	Failures    uint64        // of these, how many failed or were not answered in time
+	Reserved    int           // starts reserved for those who wait now
+	RoundTrip   time.Duration // the time of a round trip, as measured lately
+	Err         error         // why the limits cannot be reached at present; nil while they can
+}
+
+// LimitStats is how one limit stands. Where limits are shared, Used and Left are 0, since
+// processes do not know them.
 type LimitStats struct {
 	Limit    Limit
 	Used     int       // starts or cost in the window that ends now, or drawn from the bucket; may be more than the limit after a Settle
@@ -111,6 +129,14 @@ func (p *Pacer) Stats() Stats {
 	stats.Predicted = when(p.predict(&waiter{pacer: p, ctx: context.Background(), slot: one, heard: true, arrived: max(now, p.root().came)}, now))
 	p.statsAbove(&stats, head, now, when)
 	stats.Limits = p.limitStats(now, when)
+	if p.remote != nil {
+		shared := SharedStats(p.remote.Stats())
+		stats.Shared = &shared
+		for i := range stats.Limits {
+			l := &stats.Limits[i]
+			l.Used, l.Left, l.Next = 0, 0, when(p.remote.Due(i))
+		}
+	}
 	stats.Quotas = p.learned.stats(now, when)
 	return stats
 }

@@ -119,6 +119,12 @@ func (p *Pacer) await(ctx context.Context, st *start, w *waiter) error {
 				p.mu.Unlock()
 				return nil
 			}
+			if answer.Err != nil {
+				p.rejected++
+				p.leave(w)
+				p.mu.Unlock()
+				return answer.Err
+			}
 			soonest := answer.At
 			if answer.Again {
 				soonest = p.soonest(w, now)
@@ -178,13 +184,6 @@ func (p *Pacer) estimate(ctx context.Context, s *Slot) *Slot {
 		p.estimateUp(ctx, s)
 	}
 	return s
-}
-
-// wake is rouse for a gate that learned something by itself.
-func (p *Pacer) wake() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rouse()
 }
 
 // The methods below need p.mu.
@@ -368,5 +367,8 @@ func (p *Pacer) leave(w *waiter) {
 		p.refresh(p.clock.Now())
 	} else if p.states.state != StateFlowing {
 		p.rouse()
+	}
+	if root := p.root(); root.remote != nil {
+		root.remote.Left()
 	}
 }

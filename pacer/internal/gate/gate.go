@@ -4,7 +4,10 @@
 // record of the starts is kept is a [Gate]'s business: in the process, or beyond it.
 package gate
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // A Gate decides when the head of a queue may start, and remembers what starts cost.
 //
@@ -26,8 +29,8 @@ type Gate interface {
 	Settle(now, at time.Duration, unit, from, to int) bool
 
 	// Pause lets nobody start before a time, and reports whether that is later than
-	// what held before.
-	Pause(until time.Duration) bool
+	// what held before. told says that a report asked for it, and not the program.
+	Pause(until time.Duration, told bool) bool
 
 	// Resume ends what Pause began.
 	Resume()
@@ -37,8 +40,81 @@ type Gate interface {
 // been taken.
 type Answer struct {
 	At    time.Duration
-	Again bool // nobody knows yet: ask again then, or when woken
+	Again bool  // nobody knows yet: ask again then, or when woken
+	Err   error // why there will be no start; with Again
 }
 
 // Now reports whether the start was taken.
 func (a Answer) Now(now time.Duration) bool { return a.At <= now && !a.Again }
+
+// A Remote is a Gate beyond the process.
+type Remote interface {
+	Gate
+
+	// Limit changes the limits, which count in units, starts first. On an error they stay.
+	Limit(limits []Limit, units []string) error
+
+	// Due returns when a limit, by its place, has room for a start that costs 1, as far as
+	// is known; it may lie in the past.
+	Due(limit int) time.Duration
+
+	// Left says that somebody does not wait any more.
+	Left()
+
+	// Stats returns what it did so far.
+	Stats() Stats
+}
+
+// A Limit converts to a pacer.Limit.
+type Limit struct {
+	Calls  int
+	Cost   int
+	Unit   string
+	Period time.Duration
+	Even   bool
+	Bucket int
+}
+
+// Stats converts to a pacer.SharedStats.
+type Stats struct {
+	Fallback    uint64
+	Unavailable uint64
+	Returned    uint64
+	Lost        uint64
+	RoundTrips  uint64
+	Failures    uint64
+	Reserved    int
+	RoundTrip   time.Duration
+	Err         error
+}
+
+// A Queue is the pacer as a Remote sees it. Its lock is the one that a Gate is called with.
+type Queue interface {
+	sync.Locker
+
+	// Now reads the pacer's clock. It needs no lock.
+	Now() time.Duration
+
+	// The methods below need the lock.
+
+	// Wake makes the head ask again.
+	Wake()
+
+	// Next calls f with what those cost who would start now if the Gate let them, in order,
+	// as long as f returns true.
+	Next(now time.Duration, f func(costs []int) bool)
+
+	// Waiting returns how many wait.
+	Waiting() int
+
+	// Pause begins or lengthens a pause of which the Gate has heard; told says that it was
+	// by a report.
+	Pause(now, until time.Duration, told bool)
+
+	// Resume ends it.
+	Resume(now time.Duration)
+}
+
+// New makes a *pacer.Pacer of a pacer.Config, whose starts a Remote decides. Package pacer
+// sets it, so that no name of its own need be exported for that.
+var New func(config any, remote func(Queue) Remote) (pacer any, err error)
