@@ -116,7 +116,7 @@ func work(in io.Reader, out io.Writer) error {
 		})
 	}
 	wg.Wait()
-	tell(report{Event: done, RoundTrips: p.Stats().RoundTrips})
+	tell(report{Event: done, RoundTrips: p.Stats().Shared.RoundTrips})
 	return nil
 }
 

@@ -3,80 +3,105 @@ package redispacer
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/pacedhttp/pacedhttp"
 	"github.com/pacedhttp/pacedhttp/pacer"
-	"github.com/pacedhttp/pacedhttp/pacer/internal/sleep"
+	"github.com/pacedhttp/pacedhttp/pacer/internal/gate"
 )
 
 const (
-	defaultTimeout = 250 * time.Millisecond
+	defaultPrefix = "pacedhttp:"
 
 	maxLimits = 8                         // the script's header has room for so many
-	maxCalls  = 20_000_000                // at 22 bytes a start it stays below the 512 MB of a Redis string
+	maxCalls  = 20_000_000                // at 8 bytes a start it stays below the 512 MB of a Redis string
+	maxCost   = 1 << 32                   // keeps the script's sums exact
 	maxPeriod = 10 * 365 * 24 * time.Hour // keeps the script's microseconds exact
-	maxLease  = 1000
 )
 
-// Config says what a Pacer made by [New] holds to. Processes that share a quota
-// should have the same Limits; while they differ, as they do in the middle of a
-// deployment, each decides by its own on the starts of all.
+// Config says what a Pacer made by [New] holds to: the fields of pacer.Config that make sense
+// here, and how Redis is used.
 type Config struct {
-	// Limits all hold at once, over all processes together. There must be at least
-	// one and at most 8, with up to 20,000,000 Calls and Periods up to ten years;
-	// they are kept in whole microseconds.
+	// Limits all hold at once, over all processes together; [pacer.Limit] says which there
+	// are. There must be at least one and at most 8, with up to 20,000,000 Calls and 2^32
+	// of Cost or Bucket, and Periods up to ten years; they are kept in whole microseconds.
+	//
+	// Processes that share a quota should have the same Limits. While they differ, as they
+	// do in the middle of a deployment, each holds its own starts to its own, counting the
+	// starts of all. The stricter then gets what the looser leaves, which may be nothing.
 	Limits []pacer.Limit
 
-	// Timeout is how long a caller waits for Redis to answer, 0 means 250 ms. It
-	// holds whatever the client's own timeouts and retries are; these bound how
-	// long an unanswered call lives on in the background.
+	// The fields below are those of pacer.Config. What they bound is this process's own:
+	// its flights, those who wait in it, the failures that it saw.
+	MaxInFlight int
+	MaxWaiting  int
+	MaxWait     time.Duration
+	MaxPause    time.Duration
+	Outage      *pacer.Outage
+	Margin      time.Duration
+
+	// Timeout is how long an answer of Redis may take before it counts as a failure. 0
+	// means that it follows the round trip: four of those measured, at least 250 ms. A
+	// connection's first answer may take 3 s. Timeout holds whatever the client's own timeouts
+	// and retries are; these bound how long an unanswered call lives on in the background.
 	Timeout time.Duration
 
-	// Fallback paces while Redis cannot be used. It should hold to this process's
-	// share of the quota, since the others use theirs at the same time. nil means
-	// that Wait fails with ErrUnavailable.
+	// Fallback paces while Redis cannot be used, one caller at a time, in the queue's order.
+	// It should hold to this process's share of the quota, since the others use theirs at
+	// the same time. Nil means that callers get ErrUnavailable.
 	Fallback pacedhttp.Waiter
 
-	// Lease is how many starts one round trip may reserve for callers who wait in
-	// this process; 0 means 1, the largest is 1000. Above 1 a round trip is put off
-	// until so many callers have no start reserved, or until no more than half of
-	// Lease, or of the callers who wait if those are fewer, have one. That saves
-	// round trips and never weakens a limit, but a caller stands behind those who
-	// reserve in other processes meanwhile, and may learn that its deadline cannot
-	// be met only when its turn to reserve comes.
-	Lease int
+	// Prefix begins the names of the quota's keys in Redis; "" means "pacedhttp:".
+	Prefix string
 
 	_ struct{}
 }
 
-// New returns a Pacer for the quota called key: all that have the same key, on the
-// same Redis, share it. Its state is one Redis key, "pacedhttp:{key}". New does not
-// call Redis, and rdb stays the caller's to close.
+// New returns a Pacer for the quota called key: all that have the same key and Prefix, on
+// the same Redis, share it. Its state is two Redis keys, "pacedhttp:v2:{key}" and
+// "pacedhttp:v2:{key}:line". New does not call Redis, and rdb stays the caller's to close.
 //
 // The error names every invalid field, its value and what is allowed.
 func New(rdb redis.UniversalClient, key string, cfg Config) (*Pacer, error) {
 	if err := cfg.validate(rdb, key); err != nil {
 		return nil, err
 	}
-	clock := sleep.NewClock()
-	p := &Pacer{
-		clock:    clock,
-		sleeper:  sleep.New(clock, false),
-		script:   newScript(rdb, key, cfg.Limits),
-		timeout:  cfg.Timeout,
+	prefix := cfg.Prefix
+	if prefix == "" {
+		prefix = defaultPrefix
+	}
+	var units []string
+	limits := make([]gate.Limit, len(cfg.Limits))
+	for i, l := range cfg.Limits {
+		limits[i] = gate.Limit(l)
+	}
+	units = unitsOf(limits)
+	r := &remote{
+		script:   newScript(rdb, prefix, key, int64(rand.Uint32())),
+		fixed:    cfg.Timeout,
 		fallback: cfg.Fallback,
-		lease:    max(cfg.Lease, 1),
+		margin:   cfg.Margin,
+		units:    units,
+		rules:    newRules(limits, units, cfg.Margin),
+		paused:   longAgo,
 	}
-	if p.timeout == 0 {
-		p.timeout = defaultTimeout
+	local := pacer.Config{
+		Limits:      cfg.Limits,
+		MaxInFlight: cfg.MaxInFlight,
+		MaxWaiting:  cfg.MaxWaiting,
+		MaxWait:     cfg.MaxWait,
+		MaxPause:    cfg.MaxPause,
+		Outage:      cfg.Outage,
+		Margin:      cfg.Margin,
 	}
-	for _, l := range cfg.Limits {
-		p.span = max(p.span, l.Period)
+	p, err := gate.New(local, func(q gate.Queue) gate.Remote { r.queue = q; return r })
+	if err != nil {
+		return nil, err
 	}
-	return p, nil
+	return &Pacer{Pacer: p.(*pacer.Pacer), remote: r}, nil
 }
 
 func (cfg Config) validate(rdb redis.UniversalClient, key string) error {
@@ -90,28 +115,56 @@ func (cfg Config) validate(rdb redis.UniversalClient, key string) error {
 	if key == "" {
 		invalid("the key is empty, must name the quota")
 	}
-	if n := len(cfg.Limits); n < 1 || n > maxLimits {
-		invalid("Config.Limits has %d, must hold from 1 to %d", n, maxLimits)
-	}
+	limits := make([]gate.Limit, len(cfg.Limits))
 	for i, l := range cfg.Limits {
-		if l.Calls < 1 || l.Calls > maxCalls {
-			invalid("Config.Limits[%d].Calls is %d, must be from 1 to %d", i, l.Calls, maxCalls)
-		}
-		if l.Period <= 0 || l.Period > maxPeriod {
-			invalid("Config.Limits[%d].Period is %v, must be more than 0 and at most %v", i, l.Period, maxPeriod)
-		}
-		if l.Cost != 0 || l.Unit != "" {
-			invalid("Config.Limits[%d] is %q, must be on Calls alone", i, l)
-		}
-		if l.Bucket != 0 {
-			invalid("Config.Limits[%d].Bucket is %d, must be 0", i, l.Bucket)
-		}
+		limits[i] = gate.Limit(l)
+	}
+	if err := allows("Config.Limits", limits); err != nil {
+		errs = append(errs, err)
 	}
 	if cfg.Timeout < 0 {
-		invalid("Config.Timeout is %v, must be 0 (%v) or more", cfg.Timeout, defaultTimeout)
-	}
-	if cfg.Lease < 0 || cfg.Lease > maxLease {
-		invalid("Config.Lease is %d, must be 0 (1) or from 1 to %d", cfg.Lease, maxLease)
+		invalid("Config.Timeout is %v, must be 0 (follows the round trip) or more", cfg.Timeout)
 	}
 	return errors.Join(errs...)
+}
+
+// allows returns what of limits cannot be held to in Redis. The rest is package pacer's to say.
+func allows(name string, limits []gate.Limit) error {
+	var errs []error
+	invalid := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("redispacer: "+name+format, args...))
+	}
+	if n := len(limits); n < 1 || n > maxLimits {
+		invalid(" has %d, must hold from 1 to %d", n, maxLimits)
+	}
+	for i, l := range limits {
+		if l.Calls > maxCalls {
+			invalid("[%d].Calls is %d, must be from 1 to %d", i, l.Calls, maxCalls)
+		}
+		if l.Cost > maxCost {
+			invalid("[%d].Cost is %d, must be at most %d", i, l.Cost, maxCost)
+		}
+		if l.Bucket > maxCost {
+			invalid("[%d].Bucket is %d, must be at most %d", i, l.Bucket, maxCost)
+		}
+		if l.Period > maxPeriod {
+			invalid("[%d].Period is %v, must be more than 0 and at most %v", i, l.Period, maxPeriod)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unitsOf returns the units that limits count in as package pacer numbers them: starts first.
+func unitsOf(limits []gate.Limit) []string {
+	units := []string{""}
+	for _, l := range limits {
+		known := false
+		for _, u := range units {
+			known = known || u == l.Unit
+		}
+		if !known {
+			units = append(units, l.Unit)
+		}
+	}
+	return units
 }

@@ -1,57 +1,85 @@
 // Package redispacer lets calls of any number of processes start only as fast as one
-// quota allows. They share it through a key in Redis or Valkey:
+// quota allows. They share it through Redis or Valkey:
 //
 //	p, err := redispacer.New(rdb, "github-api", redispacer.Config{
 //		Limits:   []pacer.Limit{{Calls: 5000, Period: time.Hour}},
 //		Fallback: pacer.Burst(500, time.Hour), // this process's share, should Redis be down
 //	})
 //
-// A [Pacer] is used like one of package pacer: call [Pacer.Wait] before every start, or
-// hand it to pacedhttp.Pace. Where one process has the quota for itself, package pacer
-// needs no server and costs less.
+// A [Pacer] is a pacer.Pacer whose limits are kept in Redis. The queue, its order, MaxInFlight,
+// reports, outages and Stats are those of package pacer, and so are Wait, Acquire and Slot; hand
+// it to pacedhttp.Pace, or make its embedded Pacer the Parent of others: tenants and priorities
+// work over Redis as they do in one process. A pacer.Keyed may hold them, a quota for each tenant:
+// what it forgets Redis remembers. Where one process has the quota for itself, package
+// pacer needs no server and costs less.
 //
 // # What a Pacer guarantees
 //
 // Strict windows: for every limit, no window of length Period, wherever it begins on the
-// server's clock, contains more than Calls reservations, over all processes together. A
-// limit that is Even also spaces them evenly. One script decides on the server, from the
-// last starts themselves: nothing is approximate and nobody has to ask twice.
+// server's clock, contains more than Calls starts on the record, or more than Cost, over all
+// processes together; a bucket of starts or costs never gives more than it holds. A limit that is
+// Even also spaces starts evenly. One script decides on the server, from the last starts
+// themselves: nothing is approximate.
 //
-// One round trip reserves a start and says how long to wait for it. The wait itself needs
-// none, save that a start reserved more than 100 ms ago is preceded by one which asks for a
-// pause; the whole process shares it. No start comes before its reservation; by how much it
-// comes later is the time that the answer took, or the machine was late. Windows of starts,
-// as the API sees them, differ from those of reservations by as much as that varies.
+// Life: whenever a start is possible under the limits of a process in which somebody waits, and
+// that process reaches Redis, somebody starts within a round trip and some 10 ms; within one
+// second where those whose turn it was died or gave up, or something was given back. A process
+// that dies takes with it only starts due within its horizon: they count for one Period, and
+// where starts lie bunched that may be a whole window.
 //
-// One queue in each process: callers are served in order of arrival there. Between
-// processes it is who asks first. A caller whose deadline comes before its start is refused
-// at once and reserves nothing. When one is canceled, those behind it in this process move
-// up, and the last of their reservations goes back to Redis in the background. If another
-// process has reserved behind it meanwhile, that one start is lost (Stats.Lost). Starts are
-// reserved for the first 1,000 waiting callers of a process, so that all can go back.
+// The horizon of a process is two round trips, at least 10 ms and at most 2 s. Only starts that are due
+// within it are reserved, as many as there are callers for. A process whose callers have to wait
+// longer has a place in line and is told when to ask again, at most a second later. No start
+// comes before the time that it was reserved for; by how much it comes later is the time that the
+// answer took, or the machine was late. Windows of starts, as the API sees them, differ from
+// those on the record by as much as that varies.
+//
+// What was reserved goes back when nobody is left for it, and whoever asks next has it while it
+// lies ahead. Cancel gives a start back as well, and Settle what a start did not cost, both as long
+// as the process remembers the start: its last 8,192. What a start was settled to beyond its cost counts
+// from then on and cannot be given back.
+//
+// Fairness: processes that wait have one start each in turn, however many callers they have. At
+// like round trips they share equally, within 20 %. One that is far away reserves further ahead
+// and has more than its share: of four processes one 200 ms away had 0.43 of 50 starts a second. The line has room for 1,024 processes; more are served as
+// they come. In each process callers start in order of arrival.
+//
+// A caller whose deadline comes before any start could is refused at once, or when Redis has
+// answered. What other processes reserve meanwhile is not foreseen: such a caller is refused
+// later, but never wrongly.
+//
+// # Pauses
+//
+// A pause that one process was told, by a report or by PauseUntil, holds all: the others hear of
+// it with their next round trip, which comes before each of their starts by no more than the
+// horizon. Resume ends it for all, within a second. States (probing, outages) are each process's own.
+//
+// # Deployments that change limits
+//
+// While processes differ in their Limits, each holds its own starts to its own, counting the
+// starts of all. The stricter gets what the looser leaves, which may be nothing. A limit that
+// nobody had before counts what is still on the record; a unit that is new begins empty.
 //
 // # When Redis fails
 //
 // Whatever goes wrong (no connection, no answer within Config.Timeout, a wrong password, a
 // read-only replica, no memory, a script killed) is met alike: callers who have a start
-// reserved keep it, all others go to Config.Fallback, or get an error that matches
+// reserved keep it, all others are paced by Config.Fallback, or get an error that matches
 // [ErrUnavailable] and the cause. The first failure delays those who waited for that answer
-// by Config.Timeout at most. From then on nobody is delayed, but for one caller at a time,
-// new or about to start, whose own round trip is a probe: after 100 ms at first, then at
-// intervals twice as long each time, up to 5 s. The first that succeeds brings everyone back
-// to the shared quota.
+// by the timeout at most. From then on Redis is left alone but for probes, after 100 ms at first,
+// then at intervals twice as long each time, up to 5 s. Without a Fallback a probe is one caller's
+// own round trip. The first that succeeds brings everyone back to the shared quota.
 //
 // While Redis is away, the quota holds only as far as the Fallbacks hold to their shares:
 // n processes with Calls/n each. Its starts are not counted later, so the windows during
-// which Redis goes and comes back may hold up to one share more of each process.
+// which Redis goes and comes back may hold up to one share more of each process. The pacer's own
+// queue, pauses and flights go on.
 //
-// A caller whom the Fallback holds up stays there though Redis is back: one of few starts in
-// a long Period may hold some for long.
-//
-// The client's own retries do not delay callers, but a call that is repeated may reserve
+// The first answer over a connection takes several round trips and may take 3 s; [Pacer.Warm] is
+// there to have that behind one. A call that the client repeats may reserve
 // twice, and what Redis said of the first is heard late. That breaks no limit, and loses a
 // start: set MaxRetries to -1 and DialerRetries to 1 in its options.
-// ContextTimeoutEnabled lets it drop a call as soon as nobody waits for it any more. A pool of
+// A cluster's client is told at each failure to look where the slots are now. ContextTimeoutEnabled lets it drop a call as soon as nobody waits for it any more. A pool of
 // ten connections is enough for a Pacer.
 //
 // # When state is lost
@@ -62,14 +90,14 @@
 // for one of the longest Periods, counted from the newest start that is known of or from
 // then (5 s at most), and for one Period more starts are evenly spaced: no stampede, and for
 // Periods up to 4 s windows hold. What other processes have reserved is void as soon as
-// they hear of it: if they reach Redis, before any start more than 100 ms after the loss. For
+// they hear of it. For
 // longer Periods a window across the loss may hold up to twice Calls: persist the state
 // (appendonly yes) if that is too many. A process that took no part in the last windows
 // notices nothing and begins as on a new quota, until another asks. A lag is noticed only if
 // one that lost starts by it is the first to ask; otherwise as many starts as were lost
 // may happen again in the same window.
 //
-// State needs no cleaning up: its key expires two of the longest Periods after the last
+// State needs no cleaning up: it expires some seconds and two of the longest Periods after the last
 // start. It should not be evicted before: set maxmemory-policy to noeviction, or leave room.
 //
 // # Clocks
@@ -81,44 +109,14 @@
 //
 // # Cost
 //
-// The state of a quota is one string, "pacedhttp:{key}": 448 bytes, and 22 for each start
-// that the limits look back on (the largest Calls) and 1,024 more. That is 130 KB for 5,000
-// calls an hour, 22 MB for 1,000,000, filled as starts happen. It is a single key with a
-// hash tag, so a cluster needs nothing more. Time does not depend on the size: a start costs
-// Redis one call of about 25 µs, whatever the limits are.
+// The record is one string: some 250 bytes, 24 or 48 for each limit that is no plain window, and 8 for
+// each start that the limits look back on (and 8 for each unit that costs are counted in). It
+// grows as starts happen. While somebody waits there is a second string, the line, of 14 bytes for each
+// process. Both have the same hash tag, so a cluster needs nothing more. BenchmarkScript
+// measures what a call of the script costs Redis.
 //
-// [Config].Lease divides that by reserving for several waiting callers at once, and the more
-// wait the better. Round trips for each start, measured at 1,000 starts a second:
-//
-//	waiting goroutines     1      8     64
-//	Lease 1             1.00   1.00   1.00
-//	Lease 8             1.00   0.25   0.13
-//	Lease 64            1.00   0.25   0.04
-//
-// A process has at most eight calls on their way, which is what bounds it when Redis is far:
-// 8·Lease starts in a round trip's time.
-//
-// # Planning past one Redis
-//
-// A script runs alone: one key, and one node of a cluster, has one core. BenchmarkScript
-// counts what a call costs it, BenchmarkOneKey what one process gets from it. On two shared
-// cores of a 2020s Xeon, with Redis 7 on the same machine, that is
-//
-//	Lease      Redis's core, a call    its limit       one process with 256 goroutines
-//	    1                     22 µs     45,000 /s       30,000 /s
-//	    8                     36 µs    220,000 /s      155,000 /s
-//	   64                    146 µs    440,000 /s      344,000 /s
-//	1,000                  2,060 µs    487,000 /s      (longer than others should be held up)
-//
-// and, calculated from it, for a quota whose callers always wait:
-//
-//	quota           what it takes
-//	   10,000 /s    one key; at Lease 1 it is a core's 22 %, at Lease 8 5 %
-//	  100,000 /s    one key; Lease 1 does not suffice, Lease 8 is 46 %, Lease 64 23 %
-//	1,000,000 /s    Lease 64 and 2.3 cores: four keys on four nodes, 57 % each
-//
-// To shard a quota, give each of k keys Calls/k and the same Period, and let each process
-// go round them:
+// To shard a quota that is too much for one core of Redis, give each of k keys Calls/k and the
+// same Period, and let each process go round them:
 //
 //	err := shards[next.Add(1)%uint64(len(shards))].Wait(ctx)
 //
@@ -132,8 +130,8 @@
 // Regions cannot agree on windows faster than light goes between them. There are three
 // choices, and no fourth:
 //
-//   - One Redis for all regions: strict, at a round trip for each start from afar, which a
-//     Lease hides from all but the first caller. A region cut off falls back.
+//   - One Redis for all regions: strict, at a round trip for each start from afar, which the
+//     horizon hides from all but the first caller. A region cut off falls back.
 //   - A Redis for each region, with a share of Calls: strict, and what one does not use is no
 //     use to another. If shares are moved, whoever gives has to shrink one Period before
 //     whoever takes grows. Done at once, a window across the move holds up to Calls and what

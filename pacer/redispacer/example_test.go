@@ -97,11 +97,11 @@ func ExamplePacer_Wait_fallback() {
 	fmt.Println(p.Wait(context.Background()))
 
 	stats := p.Stats()
-	fmt.Println(stats.Granted, "by the quota,", stats.Fallback, "by the fallback")
+	fmt.Println(stats.Granted, "starts,", stats.Shared.Fallback, "by the fallback")
 	// Output:
 	// <nil>
 	// <nil>
-	// 1 by the quota, 1 by the fallback
+	// 2 starts, 1 by the fallback
 }
 
 // One machine was told to hold back, and all do.
@@ -118,14 +118,14 @@ func ExamplePacer_PauseUntil() {
 		log.Fatal(err)
 	}
 
-	one.PauseUntil(time.Now().Add(time.Hour)) // pacedhttp.Pace does this on a 429
+	one.PauseUntil(time.Now().Add(time.Hour)) // as pacedhttp.Pace does on a 429
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for err == nil { // until the pause has come to Redis
 		err = other.Wait(ctx)
 	}
-	fmt.Println(errors.Is(err, redispacer.ErrDeadline))
+	fmt.Println(errors.Is(err, pacer.ErrPaused) || errors.Is(err, pacer.ErrDeadline))
 	// Output: true
 }
 
@@ -139,7 +139,6 @@ func Example_shards() {
 		var err error
 		shards[i], err = redispacer.New(rdb, fmt.Sprint("their-api-", i), redispacer.Config{
 			Limits:  []pacer.Limit{{Calls: 1_000_000 / len(shards), Period: time.Second}},
-			Lease:   64,
 			Timeout: 5 * time.Second,
 		})
 		if err != nil {

@@ -15,8 +15,9 @@ import (
 func TestOnlyTheFirstCallIsDelayedByADeadRedisAndOnlyByTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
-		f.delay = func(int) (time.Duration, time.Duration) { return 0, 10 * time.Second } // and the context is not heeded
 		p := mustNew(t, f, Config{Limits: burst(5, time.Second), Timeout: 40 * ms})
+		starts(t, p, 1)
+		f.delay = func(int) (time.Duration, time.Duration) { return 0, 10 * time.Second } // and the context is not heeded
 		for i, want := range []time.Duration{40 * ms, 0, 0, 0} {
 			began := time.Now()
 			err := p.Wait(t.Context())
@@ -34,26 +35,131 @@ func TestOnlyTheFirstCallIsDelayedByADeadRedisAndOnlyByTimeout(t *testing.T) {
 	})
 }
 
-func TestWaitersWithoutASlotAreReleasedByAFailure(t *testing.T) {
+// What connecting takes is no failure: several round trips, and far away these are long.
+func TestAFirstConnectionDoesNotCountAgainstTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		f.delay = func(int) (time.Duration, time.Duration) { return 500 * ms, 400 * ms }
+		p := mustNew(t, f, Config{Limits: burst(5, time.Second), Timeout: 40 * ms})
+		if at := starts(t, p, 1); at[0] != 900*ms {
+			t.Errorf("started after %v, want 900ms", at)
+		}
+		f.delay = func(int) (time.Duration, time.Duration) { return 0, time.Minute }
+		began := time.Now()
+		q := mustNew(t, f, Config{Limits: burst(5, time.Second)})
+		if err := q.Wait(t.Context()); !errors.Is(err, ErrUnavailable) || time.Since(began) != coldTimeout {
+			t.Errorf("got %v after %v, want ErrUnavailable after %v", err, time.Since(began), coldTimeout)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestTimeoutFollowsTheRoundTrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		trip := ms
+		f.delay = func(int) (time.Duration, time.Duration) { return trip / 2, trip / 2 }
+		p := mustNew(t, f, Config{Limits: burst(1000, time.Second)})
+		timeout := func() time.Duration {
+			p.remote.queue.Lock()
+			defer p.remote.queue.Unlock()
+			return p.remote.timeout()
+		}
+		if err := p.Warm(t.Context()); err != nil || p.Stats().Shared.RoundTrip != 0 {
+			t.Errorf("Warm: %v, and a connection's first answer passes for a round trip", err)
+		}
+		for range 3 {
+			starts(t, p, 1)
+		}
+		if got := timeout(); got != 250*ms {
+			t.Errorf("%v for round trips of 1ms, want 250ms", got)
+		}
+		for trip < 200*ms { // it is never a sudden change
+			trip = min(trip*5/4, 200*ms)
+			for range 30 {
+				starts(t, p, 1)
+			}
+		}
+		if got := timeout(); got < 790*ms || got > 800*ms {
+			t.Errorf("%v for round trips of 200ms, want 800ms", got)
+		}
+		if got := p.Stats().Shared; got.Failures != 0 || got.RoundTrip < 199*ms {
+			t.Errorf("stats %+v", got)
+		}
+	})
+}
+
+// A cluster's client that cannot reach a node is told to look where the slots are now.
+func TestAFailureHasAClustersTopologyReadAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeCluster{fakeRedis: newFakeRedis(t)}
+		p, err := New(f, "quota", Config{Limits: burst(5, time.Second)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		starts(t, p, 1)
+		if f.reloads != 0 {
+			t.Error("reloaded without a failure")
+		}
+		f.fail = func(int) error { return errors.New("connection refused") }
+		for n := range 3 {
+			if err := p.Wait(t.Context()); !errors.Is(err, ErrUnavailable) {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if f.reloads != n+1 {
+				t.Errorf("reloaded %d times after %d failures", f.reloads, n+1)
+			}
+			time.Sleep(maxProbe)
+		}
+	})
+}
+
+type fakeCluster struct {
+	*fakeRedis
+	reloads int
+}
+
+func (f *fakeCluster) ReloadState(context.Context) { f.reloads++ }
+
+func TestWarmSaysWhyThereIsNoConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
 		down := errors.New("connection refused")
-		f.fail = func(call int) error {
-			if call >= 2 {
-				return down
-			}
-			return nil
+		f.fail = func(int) error { return down }
+		p := mustNew(t, f, Config{Limits: burst(5, time.Second)})
+		if err := p.Warm(t.Context()); !errors.Is(err, down) {
+			t.Errorf("Warm: %v, want %v", err, down)
 		}
+		f.fail = nil
+		if err := p.Warm(t.Context()); err != nil || f.record() != nil && len(f.record().value) > 0 {
+			t.Errorf("Warm: %v, want nil and nothing on the record", err)
+		}
+	})
+}
+
+func TestWaitersAreReleasedByAFailureButWhoHasAStartReserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
 		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
 		starts(t, p, 1)
-		reserved := make(chan error, 1)
-		go func() { reserved <- p.Wait(t.Context()) }()
+		reserved, other := callAfter(t.Context(), p), callAfter(t.Context(), p)
+		time.Sleep(995 * ms) // due within the horizon
 		synctest.Wait()
-		if err := p.Wait(t.Context()); !errors.Is(err, ErrUnavailable) || !errors.Is(err, down) {
-			t.Errorf("got %v, want ErrUnavailable and its cause", err)
+		down := errors.New("connection refused")
+		f.fail = func(int) error { return down }
+		if got := p.Stats().Shared.Reserved; got != 1 {
+			t.Errorf("%d reserved, want 1", got)
 		}
+		p.remote.queue.Lock()
+		p.remote.next = longAgo
+		p.remote.queue.Wake()
+		p.remote.queue.Unlock()
 		if err := <-reserved; err != nil {
 			t.Errorf("who had a reserved start got %v", err)
+		}
+		if err := <-other; !errors.Is(err, ErrUnavailable) || !errors.Is(err, down) {
+			t.Errorf("got %v, want ErrUnavailable and its cause", err)
 		}
 	})
 }
@@ -105,7 +211,7 @@ func TestOneProbeAtATimeAtExponentialIntervalsBringsTheSharedPacerBack(t *testin
 				t.Errorf("after Redis came back: %v", err)
 			}
 		}
-		if err := p.Stats().Err; err != nil {
+		if err := p.Stats().Shared.Err; err != nil {
 			t.Errorf("Stats.Err is %v after Redis came back", err)
 		}
 	})
@@ -125,8 +231,8 @@ func TestFallbackPacesWhileRedisIsDown(t *testing.T) {
 				t.Errorf("call %d started at %v, want %v", i, got, want)
 			}
 		}
-		if stats := p.Stats(); stats.Fallback != 4 || stats.Granted != 0 {
-			t.Errorf("%d by the fallback, %d by Redis; want 4 and 0", stats.Fallback, stats.Granted)
+		if stats := p.Stats(); stats.Shared.Fallback != 4 || stats.Granted != 4 {
+			t.Errorf("%d starts, %d of them by the fallback; want 4 and 4", stats.Granted, stats.Shared.Fallback)
 		}
 		p.PauseUntil(time.Now().Add(10 * time.Second))
 		if err := p.Wait(t.Context()); err != nil {
@@ -142,12 +248,14 @@ func TestAStartReservedByALateReplyIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
 		f.delay = func(call int) (time.Duration, time.Duration) {
-			if call == 0 {
+			if call == 2 {
 				return 0, 300 * ms
 			}
 			return 0, 0
 		}
-		p := mustNew(t, f, Config{Limits: burst(1, 10*time.Second)})
+		p := mustNew(t, f, Config{Limits: burst(3, 10*time.Second)})
+		starts(t, p, 1)
+		starts(t, p, 1)
 		if err := p.Wait(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}
@@ -155,8 +263,8 @@ func TestAStartReservedByALateReplyIsGivenBack(t *testing.T) {
 		if got := starts(t, p, 1); got[0] != 0 { // the probe takes it back and has it
 			t.Errorf("started after %v, want at once", got[0])
 		}
-		if got := p.Stats(); got.Granted != 1 || got.Returned != 1 || got.Lost != 0 {
-			t.Errorf("stats %+v, want 1 granted, 1 returned", got)
+		if got := p.Stats(); got.Granted != 3 || got.Shared.Returned != 1 || got.Shared.Lost != 0 {
+			t.Errorf("stats %+v, want 3 granted, 1 returned", got)
 		}
 	})
 }
@@ -164,9 +272,9 @@ func TestAStartReservedByALateReplyIsGivenBack(t *testing.T) {
 func TestLostStateHoldsInsteadOfStampeding(t *testing.T) {
 	for name, lose := range map[string]func(f *fakeRedis, earlier []byte){
 		"gone":                      func(f *fakeRedis, _ []byte) { f.flush() },
-		"rolled back":               func(f *fakeRedis, earlier []byte) { f.state = earlier },
+		"rolled back":               func(f *fakeRedis, earlier []byte) { f.record().value = earlier },
 		"gone, and the clock back":  func(f *fakeRedis, _ []byte) { f.flush(); f.skew -= time.Hour },
-		"rolled back, as the clock": func(f *fakeRedis, earlier []byte) { f.state = earlier; f.skew -= time.Hour },
+		"rolled back, as the clock": func(f *fakeRedis, earlier []byte) { f.record().value = earlier; f.skew -= time.Hour },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -174,7 +282,7 @@ func TestLostStateHoldsInsteadOfStampeding(t *testing.T) {
 				p := mustNew(t, f, Config{Limits: burst(5, time.Second)})
 				other := mustNew(t, f, Config{Limits: burst(5, time.Second)})
 				starts(t, other, 1)
-				earlier := slices.Clone(f.state)
+				earlier := slices.Clone(f.record().value)
 				time.Sleep(10 * ms)
 				starts(t, p, 4)
 				time.Sleep(100 * ms)
@@ -200,21 +308,30 @@ func TestLostStateHoldsInsteadOfStampeding(t *testing.T) {
 
 func TestStartsMissedByAStalledProcessAreNotMadeUpForInABunch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := mustNew(t, newFakeRedis(t), Config{Limits: drip(2, time.Second)})
-		starts(t, p, 1)
-		time.AfterFunc(100*ms, func() { // starts are reserved at 0.5, 1 and 1.5 s
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			for i := range p.slots {
-				p.slots[i].at -= 10 * time.Second // as if that had passed
+		f := newFakeRedis(t)
+		f.delay = func(int) (time.Duration, time.Duration) { return 200 * ms, 200 * ms }
+		p := mustNew(t, f, Config{Limits: drip(10, time.Second)})
+		starts(t, p, 20) // then it reserves far ahead
+		began := time.Now()
+		time.AfterFunc(1500*ms, func() {
+			p.remote.queue.Lock()
+			defer p.remote.queue.Unlock()
+			if len(p.remote.reserved) < 5 {
+				t.Errorf("%d starts reserved, want more", len(p.remote.reserved))
 			}
-			p.queue.head.notify()
+			for i := range p.remote.reserved {
+				p.remote.reserved[i].due -= 10 * time.Second // as if that had passed
+			}
+			p.remote.queue.Wake()
 		})
-		if got, want := starts(t, p, 3), []time.Duration{2000 * ms, 2500 * ms, 3000 * ms}; !slices.Equal(got, want) {
-			t.Errorf("started at %v, want %v", got, want)
+		at := starts(t, p, 30)
+		for i := 1; i < len(at); i++ {
+			if gap := at[i] - at[i-1]; gap < 100*ms {
+				t.Errorf("starts %d and %d are %v apart", i-1, i, gap)
+			}
 		}
-		if lost := p.Stats().Lost; lost != 3 {
-			t.Errorf("%d starts were lost, want the 3 that were missed", lost)
+		if got := p.Stats().Shared; got.Returned < 5 || got.Lost != 0 {
+			t.Errorf("stats %+v after %v, want what was missed given back", got, time.Since(began))
 		}
 	})
 }
@@ -236,37 +353,13 @@ func TestServersClockSetBackNeitherStallsNorAdmitsMore(t *testing.T) {
 func TestMalformedStateAndReplyAreErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
-		f.state = []byte("something else")
+		f.key("pacedhttp:v2:{quota}").value = []byte("something else")
 		p := mustNew(t, f, Config{Limits: burst(5, time.Second)})
 		if err := p.Wait(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("got %v, want ErrUnavailable", err)
 		}
-		if string(f.state) != "something else" {
-			t.Errorf("foreign state was overwritten with %q", f.state)
+		if got := f.record().value; string(got) != "something else" {
+			t.Errorf("a foreign value was overwritten with %q", got)
 		}
-	})
-}
-
-func TestReservedStartIsKeptWhileRedisStaysDown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
-		began := time.Now()
-		starts(t, p, 1)
-		reserved := callAfter(t.Context(), p)
-		f.delay = func(int) (time.Duration, time.Duration) { return 0, time.Hour }
-		callAfter(t.Context(), p)
-		time.AfterFunc(1100*ms, func() { // the one about to start probes
-			if err := p.Wait(t.Context()); !errors.Is(err, ErrUnavailable) || time.Since(began) != 1100*ms {
-				t.Errorf("a newcomer got %v at %v, want ErrUnavailable at once", err, time.Since(began))
-			}
-		})
-		if err := <-reserved; err != nil {
-			t.Errorf("got %v, want a start", err)
-		}
-		if late := time.Since(began) - time.Second; late > defaultTimeout {
-			t.Errorf("started %v late, want no more than %v", late, defaultTimeout)
-		}
-		time.Sleep(2 * time.Hour)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,25 +23,19 @@ type fakeRedis struct {
 	fail  func(call int) error                       // before the script runs; nil = never
 	drop  func(call int) bool                        // the reply is lost after the script ran
 
-	mu      sync.Mutex
-	lua     *lua.LState
-	fn      *lua.LFunction
-	state   []byte
-	expires time.Time
-	skew    time.Duration // of this server's clock
-	loaded  bool
-	calls   int
-	saw     *witness // nil = nobody looks
+	mu     sync.Mutex
+	lua    *lua.LState
+	fn     *lua.LFunction
+	keys   map[string]*fakeKey
+	skew   time.Duration // of this server's clock
+	loaded bool
+	calls  int
+	saw    *witness
 }
 
 func newFakeRedis(t *testing.T) *fakeRedis {
 	t.Helper()
-	f := &fakeRedis{lua: lua.NewState()}
-	t.Cleanup(func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.lua.Close()
-	})
+	f := &fakeRedis{lua: lua.NewState(lua.Options{RegistryMaxSize: 1 << 20}), keys: make(map[string]*fakeKey)}
 	fn, err := f.lua.LoadString(source)
 	if err != nil {
 		t.Fatal(err)
@@ -144,37 +139,64 @@ func (f *fakeRedis) run(keys []string, args []any) (any, error) {
 	return reply, nil
 }
 
-func (f *fakeRedis) call(l *lua.LState) int {
-	if !f.expires.IsZero() && !time.Now().Before(f.expires) {
-		f.state, f.expires = nil, time.Time{}
+// A fakeKey is a string that may expire.
+type fakeKey struct {
+	value   []byte
+	expires time.Time // zero = never
+}
+
+func (f *fakeRedis) key(name string) *fakeKey {
+	k := f.keys[name]
+	if k == nil || !k.expires.IsZero() && !time.Now().Before(k.expires) {
+		k = &fakeKey{}
+		f.keys[name] = k
 	}
-	switch l.CheckString(1) {
-	case "TIME":
+	return k
+}
+
+func (f *fakeRedis) call(l *lua.LState) int {
+	if l.CheckString(1) == "TIME" {
 		us := time.Now().Add(f.skew).UnixMicro()
 		t := l.NewTable()
 		t.Append(lua.LString(strconv.FormatInt(us/1e6, 10)))
 		t.Append(lua.LString(strconv.FormatInt(us%1e6, 10)))
 		l.Push(t)
+		return 1
+	}
+	k := f.key(l.CheckString(2))
+	switch l.CheckString(1) {
+	case "GET":
+		if len(k.value) == 0 {
+			l.Push(lua.LFalse)
+		} else {
+			l.Push(lua.LString(k.value))
+		}
+	case "SET":
+		*k = fakeKey{[]byte(l.CheckString(3)), time.Now().Add(time.Duration(l.CheckNumber(5)) * time.Millisecond)}
+		l.Push(lua.LTrue)
+	case "DEL":
+		*k = fakeKey{}
+		l.Push(lua.LNumber(1))
 	case "GETRANGE":
-		from, to := l.CheckInt(3), min(l.CheckInt(4)+1, len(f.state))
+		from, to := l.CheckInt(3), min(l.CheckInt(4)+1, len(k.value))
 		if from >= to {
 			l.Push(lua.LString(""))
 		} else {
-			l.Push(lua.LString(f.state[from:to]))
+			l.Push(lua.LString(k.value[from:to]))
 		}
 	case "SETRANGE":
 		at, s := l.CheckInt(3), l.CheckString(4)
-		if missing := at + len(s) - len(f.state); missing > 0 {
-			f.state = append(f.state, make([]byte, missing)...)
+		if missing := at + len(s) - len(k.value); missing > 0 {
+			k.value = append(k.value, make([]byte, missing)...)
 		}
-		copy(f.state[at:], s)
-		l.Push(lua.LNumber(len(f.state)))
+		copy(k.value[at:], s)
+		l.Push(lua.LNumber(len(k.value)))
 	case "PEXPIRE":
 		ms := float64(l.CheckNumber(3))
 		if ms != math.Trunc(ms) || ms <= 0 {
 			l.RaiseError("value is not an integer")
 		}
-		f.expires = time.Now().Add(time.Duration(ms) * time.Millisecond)
+		k.expires = time.Now().Add(time.Duration(ms) * time.Millisecond)
 		l.Push(lua.LNumber(1))
 	default:
 		l.RaiseError("unknown command")
@@ -182,8 +204,19 @@ func (f *fakeRedis) call(l *lua.LState) int {
 	return 1
 }
 
+// record is the record of the only quota there is, and nil if there is none.
+func (f *fakeRedis) record() *fakeKey {
+	for name := range f.keys {
+		if !strings.HasSuffix(name, ":line") {
+			return f.key(name)
+		}
+	}
+	return nil
+}
+
 func (f *fakeRedis) flush() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.state, f.loaded = nil, false
+	clear(f.keys)
+	f.loaded = false
 }

@@ -13,5 +13,8 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(processEnv); role != "" {
 		os.Exit(runProcess(role))
 	}
+	if role := os.Getenv(callersEnv); role != "" {
+		os.Exit(runCallers(role))
+	}
 	goleak.VerifyTestMain(m)
 }

@@ -1,20 +1,22 @@
 package redispacer
 
 import (
-	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
 )
 
-func TestPauseHoldsEveryProcess(t *testing.T) {
+func TestAPauseHoldsEveryProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
 		a := mustNew(t, f, Config{Limits: burst(10, time.Second)})
 		b := mustNew(t, f, Config{Limits: burst(10, time.Second)})
-		starts(t, b, 10) // whoever comes now has a start reserved in a second
+		starts(t, b, 10) // whoever comes now waits
 		began := time.Now()
 		var wg sync.WaitGroup
 		for _, p := range []*Pacer{a, b} {
@@ -36,13 +38,39 @@ func TestPauseHoldsEveryProcess(t *testing.T) {
 		if got := time.Since(began); got != 5*time.Second {
 			t.Errorf("all had started by %v, want 5s", got)
 		}
-		if got := starts(t, b, 3); got[1] != 0 || got[2] != time.Second {
-			t.Errorf("after the pause, with 8 of 10 used, started at %v", got)
+	})
+}
+
+// What one process's server said is heard by all: a Retry-After above all.
+func TestAPauseThatAReportBeganHoldsEveryProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		a := mustNew(t, f, Config{Limits: burst(10, time.Second)})
+		b := mustNew(t, f, Config{Limits: burst(10, time.Second)})
+		slot, err := a.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		slot.Report(pacer.Outcome{Throttled: true, Delay: 5 * time.Second})
+		slot.Done()
+		synctest.Wait()
+		// b has to ask, and hears of it: a probe, and when it was answered the next.
+		first, err := b.Acquire(t.Context())
+		if err != nil || time.Since(began) != 5*time.Second {
+			t.Fatalf("got %v after %v, want a start after 5s", err, time.Since(began))
+		}
+		if got := b.Stats(); got.State != pacer.StateProbing {
+			t.Errorf("state %v, want probing", got.State)
+		}
+		time.AfterFunc(300*ms, func() { first.Report(pacer.Outcome{}) })
+		if _, err := b.Acquire(t.Context()); err != nil || time.Since(began) != 5300*ms {
+			t.Errorf("got %v after %v, want a start when the probe was answered", err, time.Since(began))
 		}
 	})
 }
 
-func TestPauseIsNotLengthenedByDelaysInHearingOfIt(t *testing.T) {
+func TestAPauseIsNotLengthenedByDelaysInHearingOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
 		f.delay = func(call int) (time.Duration, time.Duration) {
@@ -51,7 +79,6 @@ func TestPauseIsNotLengthenedByDelaysInHearingOfIt(t *testing.T) {
 		p := mustNew(t, f, Config{Limits: burst(1000, time.Second)})
 		began := time.Now()
 		p.PauseUntil(began.Add(time.Second))
-		time.Sleep(10 * ms) // what is asked for while Redis does not know yet may be lost
 		for range 100 {
 			go func() { _ = p.Wait(t.Context()) }()
 			time.Sleep(5 * ms)
@@ -62,38 +89,27 @@ func TestPauseIsNotLengthenedByDelaysInHearingOfIt(t *testing.T) {
 		if got := time.Since(began); got < time.Second || got > time.Second+20*ms {
 			t.Errorf("a pause of 1s ended after %v", got)
 		}
-		if lost := p.Stats().Lost; lost != 0 {
-			t.Errorf("%d starts behind the pause were lost", lost)
-		}
 	})
 }
 
-func TestPauseRefusesWhoCannotWaitForItsEnd(t *testing.T) {
+func TestAPauseRefusesWhoCannotWaitForItsEndBeforeRedisKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := mustNew(t, newFakeRedis(t), Config{Limits: burst(1, 2*time.Second)})
-		starts(t, p, 1)
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		f := newFakeRedis(t)
+		f.delay = func(int) (time.Duration, time.Duration) { return 50 * ms, 50 * ms }
+		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		began := time.Now()
+		p.PauseUntil(began.Add(30 * time.Second))
+		ctx, cancel := contextWithTimeout(t, time.Second)
 		defer cancel()
-		refused := make(chan error, 1)
-		go func() { refused <- p.Wait(ctx) }()
-		time.Sleep(time.Second)
-		p.PauseUntil(time.Now().Add(time.Minute))
-		synctest.Wait()
-		select {
-		case err := <-refused:
-			if !errors.Is(err, ErrDeadline) {
-				t.Errorf("got %v, want ErrDeadline", err)
-			}
-		default:
-			t.Error("still waits for a start that cannot come in time")
+		var refusal *Error
+		if err := p.Wait(ctx); !errors.As(err, &refusal) || refusal.Wait() != 30*time.Second || time.Since(began) != 0 {
+			t.Errorf("got %v after %v, want a refusal at once that predicts 30s", err, time.Since(began))
 		}
-		if err := p.Wait(ctx); !errors.Is(err, ErrDeadline) {
-			t.Errorf("a newcomer got %v, want ErrDeadline", err)
-		}
+		time.Sleep(time.Minute)
 	})
 }
 
-func TestPauseIsSharedAsSoonAsRedisMayBeProbed(t *testing.T) {
+func TestAPauseIsSharedAsSoonAsRedisMayBeProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
 		down := true
@@ -108,15 +124,15 @@ func TestPauseIsSharedAsSoonAsRedisMayBeProbed(t *testing.T) {
 		if err := a.Wait(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}
-		until := time.Now().Add(time.Minute)
+		until := time.Now().Add(30 * time.Second)
 		a.PauseUntil(until)
 		time.Sleep(firstProbe)
 		down = false
-		a.PauseUntil(time.Now().Add(time.Second)) // shortens nothing
+		callAfter(t.Context(), a)
 		if got := a.Stats().PausedUntil; !got.Equal(until) {
 			t.Errorf("paused until %v, want %v", got, until)
 		}
-		synctest.Wait()
+		time.Sleep(2 * poll)
 		starts(t, b, 1)
 		if late := time.Since(until); late != 0 {
 			t.Errorf("the other process started %v after the pause's end", late)
@@ -124,113 +140,75 @@ func TestPauseIsSharedAsSoonAsRedisMayBeProbed(t *testing.T) {
 	})
 }
 
-func TestAnswerThatKnowsNothingOfAPauseDoesNotShortenIt(t *testing.T) {
+func TestAnOwnPauseOutlivesTheRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(10, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(10, time.Second)})
-		a.PauseUntil(time.Now().Add(10 * time.Second))
-		synctest.Wait()
-		f.delay = func(int) (time.Duration, time.Duration) { return 0, 20 * ms }
-		callAfter(t.Context(), b)
-		f.delay = func(int) (time.Duration, time.Duration) { return 50 * ms, 0 }
-		b.PauseUntil(time.Now().Add(time.Minute))
-		until := b.Stats().PausedUntil
-		for range 10 {
-			if got := b.Stats().PausedUntil; got.Before(until) {
-				t.Errorf("paused until %v, then until %v", until, got)
-			}
-			time.Sleep(10 * ms)
-		}
-		time.Sleep(2 * time.Minute)
-	})
-}
-
-func TestPauseCoversWhatAnOvertakenAnswerReserved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(10, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(10, time.Second)})
-		began := time.Now()
-		a.PauseUntil(began.Add(100 * ms))
-		synctest.Wait()
-		f.delay = func(int) (time.Duration, time.Duration) { return 0, 60 * ms }
-		first := callAfter(t.Context(), b)
-		f.delay = nil
-		a.PauseUntil(began.Add(10 * time.Second))
-		synctest.Wait()
-		second := callAfter(t.Context(), b)
-		for _, result := range []<-chan error{first, second} {
-			if err := <-result; err != nil {
-				t.Error(err)
-			}
-			if got := time.Since(began); got < 10*time.Second {
-				t.Errorf("started %v into a pause of 10s", got)
-			}
-		}
-	})
-}
-
-func TestPauseVoidsWhatIsReservedWhileRedisIsDown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		p, other := mustNew(t, f, Config{Limits: burst(5, time.Second)}), mustNew(t, f, Config{Limits: burst(5, time.Second)})
 		starts(t, p, 1)
-		reserved := callAfter(t.Context(), p)
-		f.fail = func(int) error { return errors.New("down") }
-		p.PauseUntil(time.Now().Add(time.Minute))
-		if err := <-reserved; !errors.Is(err, ErrUnavailable) {
-			t.Errorf("got %v, want ErrUnavailable: no start may be kept in a pause", err)
-		}
-	})
-}
-
-func TestPauseRefusesBeforeRedisKnows(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		f.delay = func(int) (time.Duration, time.Duration) { return 50 * ms, 50 * ms }
-		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
 		began := time.Now()
-		p.PauseUntil(began.Add(time.Minute))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		var refusal *Error
-		if err := p.Wait(ctx); !errors.As(err, &refusal) || refusal.Wait() != time.Minute || time.Since(began) != 0 {
-			t.Errorf("got %v after %v, want a refusal at once that predicts 1m0s", err, time.Since(began))
+		p.PauseUntil(began.Add(30 * time.Second))
+		waits := callAfter(t.Context(), p)
+		time.Sleep(10 * time.Second)
+		f.flush()
+		time.Sleep(2 * poll) // then somebody who waits has asked, and told
+		starts(t, other, 1)
+		if at := time.Since(began); at != 30*time.Second {
+			t.Errorf("another process started %v into the pause of 30s", at)
 		}
-		time.Sleep(time.Second)
+		<-waits
 	})
 }
 
-func TestPauseIsCutToTenYears(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := mustNew(t, newFakeRedis(t), Config{Limits: burst(1, time.Second)})
-		p.PauseUntil(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
-		if got := time.Until(p.Stats().PausedUntil); got != maxPeriod {
-			t.Errorf("paused for %v, want %v", got, maxPeriod)
-		}
-		synctest.Wait()
-	})
-}
-
-// Who has a start reserved probes as newcomers do, or would not hear of a pause that
-// came after the failure.
-func TestPauseIsHeardByWhoWaitsThroughAFailure(t *testing.T) {
+func TestResumeEndsAPauseInEveryProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(1, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		a := mustNew(t, f, Config{Limits: burst(10, time.Second)})
+		b := mustNew(t, f, Config{Limits: burst(10, time.Second)})
+		began := time.Now()
+		a.PauseUntil(began.Add(50 * time.Second))
+		synctest.Wait()
+		callAfter(t.Context(), b)
+		if got := b.Stats().PausedUntil; !got.Equal(began.Add(50 * time.Second)) {
+			t.Fatalf("paused until %v, want 50s", got.Sub(began))
+		}
+		time.Sleep(10 * time.Second)
+		a.Resume()
 		starts(t, b, 1)
-		reserved := callAfter(t.Context(), b)
-		f.fail = func(int) error { return errors.New("down") }
-		if err := b.Wait(t.Context()); !errors.Is(err, ErrUnavailable) {
-			t.Fatal(err)
+		if at := time.Since(began); at > 10*time.Second+poll {
+			t.Errorf("another process started after %v, want within a second of Resume", at)
 		}
-		f.fail = nil
-		until := time.Now().Add(time.Minute)
-		a.PauseUntil(until)
-		if err := <-reserved; err != nil || time.Now().Before(until) {
-			t.Errorf("got %v, %v before the pause's end", err, time.Until(until))
+		a.PauseUntil(time.Now().Add(5 * time.Second)) // and another pause is one
+		synctest.Wait()
+		if at := starts(t, b, 1); at[0] != 5*time.Second {
+			t.Errorf("started after %v, want 5s", at)
 		}
+	})
+}
+
+// What is reserved within a pause goes back, so that others have it when that ends.
+func TestAPauseGivesBackWhatItCovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		f.delay = func(int) (time.Duration, time.Duration) { return 100 * ms, 100 * ms }
+		limit := burst(5, time.Second)
+		p, q := mustNew(t, f, Config{Limits: limit}), mustNew(t, f, Config{Limits: limit})
+		starts(t, p, 10) // so that it reserves ahead
+		for range 5 {
+			callAfter(t.Context(), p)
+		}
+		time.Sleep(850 * ms)
+		if got := p.Stats().Shared.Reserved; got != 5 {
+			t.Errorf("%d reserved, want 5", got)
+		}
+		p.PauseUntil(time.Now().Add(3 * time.Second))
+		time.Sleep(500 * ms)
+		if got := p.Stats().Shared; got.Reserved != 0 || got.Returned != 5 {
+			t.Errorf("stats %+v, want 5 given back", got)
+		}
+		at := starts(t, q, 5)
+		if slices.Max(at) > 4*time.Second {
+			t.Errorf("another process started after %v", at)
+		}
+		time.Sleep(time.Minute)
 	})
 }

@@ -30,7 +30,6 @@ const startedKey = "started"
 type job struct {
 	Addr       string
 	Limit      pacer.Limit
-	Lease      int
 	Goroutines int
 	Each       int           // starts of each of them once the process's input has ended; before, it makes as many as it can
 	Ahead      time.Duration // how far the server's clock is made to be ahead of this process's
@@ -41,7 +40,7 @@ type job struct {
 type history struct {
 	Reserved []int64
 	Starts   []int64
-	Stats    Stats
+	Failures uint64
 }
 
 // run runs n processes at the same time and returns their histories. Their input is in; nil has ended.
@@ -103,12 +102,12 @@ func process(encoded string) (history, error) {
 	defer rdb.Close()
 	witness := &witness{reserved: make(map[reservation]int64)}
 	rdb.AddHook(witness)
-	p, err := New(rdb, "quota", Config{Limits: []pacer.Limit{j.Limit}, Lease: j.Lease, Timeout: 2 * time.Second})
+	p, err := New(rdb, "quota", Config{Limits: []pacer.Limit{j.Limit}, Timeout: 2 * time.Second})
 	if err != nil {
 		return history{}, err
 	}
 	if j.Ahead != 0 {
-		p.script.lua = redis.NewScript(strings.Replace(source, "local now = time[1]",
+		p.remote.script.lua = redis.NewScript(strings.Replace(source, "local now = time[1]",
 			fmt.Sprintf("local now = %d + time[1]", int64(j.Ahead.Seconds())), 1))
 	}
 
@@ -148,7 +147,7 @@ func process(encoded string) (history, error) {
 		})
 	}
 	wg.Wait()
-	return history{Reserved: witness.times(), Starts: starts, Stats: p.Stats()}, errors.Join(failures...)
+	return history{Reserved: witness.times(), Starts: starts, Failures: p.Stats().Shared.Failures}, errors.Join(failures...)
 }
 
 // A witness keeps what the script answered, whatever the Pacer makes of it.
@@ -157,7 +156,7 @@ type witness struct {
 	reserved map[reservation]int64 // when
 }
 
-type reservation struct{ epoch, serial int64 }
+type reservation struct{ epoch, at, serial int64 }
 
 func (w *witness) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
@@ -167,7 +166,7 @@ func (w *witness) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			if err != nil {
 				return err
 			}
-			w.record(cmd.Args()[4:], got)
+			w.record(cmd.Args()[5:], got)
 		}
 		return err
 	}
@@ -176,19 +175,29 @@ func (w *witness) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (w *witness) record(args []any, got []int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	args = args[1+3*args[0].(int):] // the limits
-	known, back := args[1].(int64), args[5:]
-	for i := range got[3] {
-		delete(w.reserved, reservation{known, back[i].(int64)})
+	known, rest := args[3].(int64), args[9:]
+	rest = rest[1+rest[0].(int):] // the units
+	limits := rest[0].(int)
+	rest = rest[1+6*limits:]
+	var back []reservation
+	for c := rest[1:]; len(c) >= 5*rest[0].(int)-4 && len(back) < rest[0].(int); c = c[5:] {
+		if c[0].(int) == giveBack {
+			back = append(back, reservation{known, c[1].(int64), c[2].(int64)})
+		}
 	}
-	for g := got[4:]; len(g) > 0; g = g[2:] {
-		w.reserved[reservation{got[0], g[1]}] = got[1] + g[0]
+	if got[5] == int64(len(back)) { // else nobody knows which they were
+		for _, r := range back {
+			delete(w.reserved, r)
+		}
+	}
+	for g := got[7+limits:]; len(g) > 0; g = g[2:] {
+		w.reserved[reservation{got[0], g[0], g[1]}] = g[0]
 	}
 }
 
 // times are those of the reservations, but for what a loss of the state made void: a state
 // is named after the time when it began, and what an earlier one gave out for 100 ms after
-// that or later is asked about before it starts.
+// that or later does not start.
 func (w *witness) times() []int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -199,7 +208,7 @@ func (w *witness) times() []int64 {
 	slices.Sort(epochs)
 	var times []int64
 	for r, at := range w.reserved {
-		if i, _ := slices.BinarySearch(epochs, r.epoch+1); i == len(epochs) || at < epochs[i]+freshness.Microseconds() {
+		if i, _ := slices.BinarySearch(epochs, r.epoch+1); i == len(epochs) || at < epochs[i]+(100*ms).Microseconds() {
 			times = append(times, at)
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/pacedhttp/pacedhttp/pacer"
 )
 
 //go:embed script.lua
@@ -16,82 +14,105 @@ var source string
 
 var errReply = errors.New("redispacer: the script's reply is malformed")
 
-// A script is source with what is the same in every call of one Pacer.
+// A script is source with the keys of one quota.
 type script struct {
-	rdb    redis.Scripter
-	lua    *redis.Script
-	keys   []string
-	limits []any
+	rdb  redis.Scripter
+	lua  *redis.Script
+	keys []string
+	me   int64 // this process's number
+}
+
+// newScript names the quota's keys: the record and the line. The version of what they hold is
+// part of the name, so that another version never reads them.
+func newScript(rdb redis.Scripter, prefix, key string, me int64) *script {
+	name := prefix + "v2:{" + key + "}"
+	return &script{rdb: rdb, lua: redis.NewScript(source), keys: []string{name, name + ":line"}, me: me}
 }
 
 // A request is what one round trip asks for. Durations count from now.
 type request struct {
-	pause   time.Duration   // share a pause of that length; 0 = none
-	epoch   int64           // of the state known of; 0 = none
-	given   int64           // when it last gave out a start, in microseconds of the server's clock
-	newest  time.Duration   // the newest start known there, negative if it has passed
-	returns []int64         // serials of starts to give back, newest first
-	budgets []time.Duration // the wait each caller can bear; negative = any
+	rules   *rules
+	horizon time.Duration
+	epoch   int64         // of the record known of; 0 = none
+	given   int64         // when it last gave out a start, in microseconds of the server's clock
+	newest  time.Duration // the newest start known there, negative if it has passed
+	pause   time.Duration // share a pause of that length; 0 = none
+	resume  bool          // end it for all
+	told    bool          // a report asked for the pause
+	changes []change
+	wanted  [][]int // what each start costs, by unit without starts
 }
 
-// A reply is what Redis answered to a request.
+// A change is of what has started, or was to start.
+type change struct {
+	kind       int
+	at, serial int64 // of the start
+	unit, cost int
+}
+
+const (
+	giveBack = 1 // it never was
+	settleTo = 2 // it costs less, as if it had never cost more
+	charge   = 3 // something costs more, as of now
+)
+
+// A reply is what Redis answered to a request. Durations count from when that was decided.
 type reply struct {
-	epoch    int64   // of the state; 0 = there is none
-	now      int64   // when it was decided, in microseconds of the server's clock
-	resumes  int64   // the end of the pause, likewise; 0 = none
-	returned int     // how many of the request's returns were given back
-	grants   []grant // one for each budget
+	epoch    int64 // of the record; 0 = there is none
+	now      int64 // when it was decided, in microseconds of the server's clock
+	resumes  int64 // the end of the pause, likewise; 0 = none
+	told     bool  // a report asked for it
+	resumed  int64 // how often a pause was ended so far
+	returned int   // how many starts were given back
+	ask      time.Duration
+	rooms    []time.Duration // when each limit has room
+	starts   []granted
 }
 
-// A grant is a start reserved, or a refusal.
-type grant struct {
-	wait   int64 // in microseconds
-	serial int64
-}
-
-func (g grant) refused() bool { return g.serial < 0 }
-
-func newScript(rdb redis.UniversalClient, key string, limits []pacer.Limit) *script {
-	s := &script{rdb: rdb, lua: redis.NewScript(source), keys: []string{"pacedhttp:{" + key + "}"}}
-	s.limits = append(s.limits, len(limits))
-	for _, l := range limits {
-		interval := int64(0)
-		if l.Even {
-			interval = max(1, (l.Period / time.Duration(l.Calls)).Microseconds())
-		}
-		s.limits = append(s.limits, l.Calls, microsUp(l.Period), interval)
-	}
-	return s
-}
+// A granted start is on the record.
+type granted struct{ at, serial int64 }
 
 // run calls the script by its digest, and sends it whole where Redis does not have it.
 func (s *script) run(ctx context.Context, req request) (reply, error) {
-	args := make([]any, 0, len(s.limits)+5+len(req.returns)+len(req.budgets))
-	args = append(args, s.limits...)
-	args = append(args, microsUp(min(req.pause, maxPeriod)), req.epoch, req.given, microsUp(req.newest))
-	args = append(args, len(req.returns))
-	for _, serial := range req.returns {
-		args = append(args, serial)
+	pause := microsUp(min(req.pause, maxPeriod))
+	if req.resume {
+		pause = -1
 	}
-	for _, b := range req.budgets {
-		if b < 0 {
-			args = append(args, -1)
-		} else {
-			args = append(args, min(b, maxPeriod).Microseconds())
+	args := []any{s.me, len(req.wanted), microsUp(req.horizon), req.epoch, req.given, microsUp(req.newest), pause, truth(req.told)}
+	args = append(args, req.rules.args...)
+	args = append(args, len(req.changes))
+	for _, c := range req.changes {
+		args = append(args, c.kind, c.at, c.serial, c.unit, c.cost)
+	}
+	for _, costs := range req.wanted {
+		for _, cost := range costs {
+			args = append(args, cost)
 		}
 	}
 	got, err := s.lua.Run(ctx, s.rdb, s.keys, args...).Int64Slice()
 	if err != nil {
 		return reply{}, err
 	}
-	if len(got) != 4+2*len(req.budgets) {
+	const fields = 7
+	limits := len(req.rules.each)
+	if len(got) < fields+limits || (len(got)-fields-limits)%2 != 0 || len(got) > fields+limits+2*len(req.wanted) {
 		return reply{}, errReply
 	}
-	r := reply{epoch: got[0], now: got[1], resumes: got[2], returned: int(got[3])}
-	for g := got[4:]; len(g) > 0; g = g[2:] {
-		r.grants = append(r.grants, grant{g[0], g[1]})
+	r := reply{epoch: got[0], now: got[1], resumes: got[2], told: got[3] != 0, resumed: got[4], returned: int(got[5]), ask: micros(got[6])}
+	for _, us := range got[fields : fields+limits] {
+		r.rooms = append(r.rooms, micros(us))
+	}
+	for g := got[fields+limits:]; len(g) > 0; g = g[2:] {
+		r.starts = append(r.starts, granted{g[0], g[1]})
 	}
 	return r, nil
+}
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // microsUp rounds up: limits may only become stricter, pauses only longer.

@@ -8,261 +8,350 @@ import (
 )
 
 const (
-	// maxTrips bounds the round trips that reserve, and so the connections in use.
+	// maxTrips bounds the round trips, and so the connections in use.
 	maxTrips = 8
 
-	// No start is made longer than freshness after Redis last answered: it is asked
-	// again then whether there is a pause.
-	freshness = 100 * time.Millisecond
+	// maxBatch is for how many callers one asks: more would hold up others in Redis.
+	maxBatch = 256
+
+	minTimeout  = 250 * time.Millisecond
+	coldTimeout = 3 * time.Second // until a connection has answered: several round trips
+	minHorizon  = 10 * time.Millisecond
+	maxHorizon  = 2 * time.Second
 )
 
-// trips is what is on its way to Redis or has to go there. It is guarded by Pacer.mu.
+// trips is what is on its way to Redis or has to go there. It is guarded by the queue's lock.
 type trips struct {
 	running    int
-	asked      int // starts asked for and not answered yet
-	generation int // a failure begins a new one: nobody waits for earlier round trips
+	asked      int  // starts asked for and not answered yet
+	looking    bool // depart is about to run
+	generation int  // a failure begins a new one: nobody waits for earlier round trips
+	answered   bool // the last round trip was, so that there is a connection
+	measured   bool
+	took       time.Duration // a round trip, as measured lately
+	slow       time.Duration // how long to wait at least, since waiting for less was in vain lately
 
-	returns  []slot        // to give back, newest first
-	pause    time.Duration // the end of a pause that is to be shared; in the past if there is none
-	carrying bool          // a round trip takes the above along; one at a time, so that they arrive in order
-	checking bool          // a round trip only asks for pauses
+	changes      []change
+	pause        time.Duration // the end of a pause that is to be shared; in the past if there is none
+	told, resume bool
+	ended        time.Duration // when a pause was last ended by this process
+	carrying     bool          // a round trip takes the above along; one at a time, so that they arrive in order
+	polling      bool          // a timer runs that asks whether a pause still is
 
-	heard   time.Duration // when the last answer came
-	took    time.Duration // how long it took to come
-	epoch   int64         // of the state last seen
+	epoch   int64         // of the record last seen
 	learned time.Duration // when it was first seen
 	given   int64         // when that last gave out a start, on the server's clock
 	newest  time.Duration // the newest of these starts, on this process's clock
-	lives   time.Duration // until then the state cannot have expired; zero if it gave out none
+	lives   time.Duration // until then the record cannot have expired; zero if it gave out none
+	resumed int64         // how often pauses were ended
 }
 
 // A trip is one call of the script.
 type trip struct {
 	request
-	waiters    []*waiter // who the budgets belong to
 	pauseEnd   time.Duration
-	carried    []slot
 	carrying   bool
-	checking   bool
-	probing    bool
 	generation int
 	sent       time.Duration
+	warm       bool // a connection had answered before
 	late       bool // nobody waits for it any more
 }
 
-// The methods below need p.mu, but for travel and its ends.
+// The methods below need the queue's lock, but for depart, travel and its ends.
 
-// depart begins the round trips that are called for now. What is to be given back while
-// Redis is avoided waits for the probe: if it is the newest still, it was not late.
-func (p *Pacer) depart(now time.Duration) {
-	for p.trips.running < maxTrips && !p.health.avoids(now) {
-		t := &trip{probing: p.health.cause != nil}
-		n := p.demand()
-		if t.probing {
-			n = min(n, 1)
-		}
-		for range n {
-			w := p.queue.ask()
-			budget := time.Duration(-1)
-			if w.deadline != forever {
-				budget = max(0, w.deadline-now)
-			}
-			t.waiters = append(t.waiters, w)
-			t.budgets = append(t.budgets, budget)
-		}
-		t.carrying = !p.trips.carrying && (len(p.trips.returns) > 0 || p.trips.pause > now)
-		if n == 0 && !t.carrying {
-			return
-		}
-		p.begin(t, now)
+// look has Redis asked if there may be a reason to, once the queue's lock is free.
+func (r *remote) look(now time.Duration) {
+	if !r.trips.looking && r.next <= now && r.trips.running < maxTrips && !r.health.avoids(now) {
+		r.trips.looking = true
+		go r.depart()
 	}
 }
 
-// ask begins a round trip that only asks whether there is a pause.
-func (p *Pacer) ask(now time.Duration) {
-	if !p.trips.checking {
-		p.begin(&trip{checking: true, probing: p.health.cause != nil}, now)
+// depart asks for those who have no start reserved, and gives back what is reserved for those
+// who have left.
+func (r *remote) depart() {
+	r.queue.Lock()
+	defer r.queue.Unlock()
+	r.trips.looking = false
+	now := r.queue.Now()
+	var wanted [][]int
+	n, ahead := 0, len(r.reserved)+r.trips.asked
+	most := maxBatch
+	if r.health.cause != nil {
+		most = 1
 	}
-}
-
-// lookAgain returns until when the head may sleep for a slot at due. If stale, Redis is to
-// be asked for a pause then; otherwise the slot is good.
-func (p *Pacer) lookAgain(due, now time.Duration) (until time.Duration, stale bool) {
-	if due-p.trips.heard <= freshness || p.health.avoids(now) {
-		return due, false
-	}
-	return due - p.trips.took - freshness/2, true
-}
-
-func (p *Pacer) begin(t *trip, now time.Duration) {
-	t.sent, t.generation = now, p.trips.generation
-	if now < p.trips.lives {
-		t.epoch, t.given, t.newest = p.trips.epoch, p.trips.given, p.trips.newest-now
-	}
-	if t.carrying {
-		t.carried, p.trips.returns = p.trips.returns, nil
-		for _, s := range t.carried {
-			t.returns = append(t.returns, s.serial)
+	r.queue.Next(now, func(costs []int) bool {
+		if n++; n > ahead {
+			wanted = append(wanted, slices.Clone(costs[1:]))
 		}
-		t.pauseEnd = p.trips.pause
+		return n < ahead+most
+	})
+	r.giveBack(now, n)
+	switch {
+	case len(wanted) > 0 && r.next <= now && r.trips.running < maxTrips && !r.health.avoids(now):
+		r.begin(&trip{request: request{wanted: wanted}}, now)
+	case r.health.cause != nil:
+		r.queue.Wake() // who waits for this one to be a probe
+	}
+}
+
+// carry takes along what is to be told, if nothing else is on its way with that.
+func (r *remote) carry(now time.Duration) {
+	if r.toldAll(now) || r.trips.carrying || r.trips.running >= maxTrips || r.health.avoids(now) {
+		return
+	}
+	r.begin(&trip{}, now)
+}
+
+func (r *remote) toldAll(now time.Duration) bool {
+	return len(r.trips.changes) == 0 && r.trips.pause <= now && !r.trips.resume
+}
+
+func (r *remote) begin(t *trip, now time.Duration) {
+	t.sent, t.generation, t.warm = now, r.trips.generation, r.trips.answered
+	t.rules, t.horizon = r.rules, min(max(minHorizon, 2*r.trips.took), maxHorizon)
+	if now < r.trips.lives {
+		t.epoch, t.given, t.newest = r.trips.epoch, r.trips.given, r.trips.newest-now
+	}
+	if !r.trips.carrying && !r.toldAll(now) {
+		t.carrying, r.trips.carrying = true, true
+		t.changes, r.trips.changes = r.trips.changes, nil
+		t.pauseEnd, t.told, t.resume = r.trips.pause, r.trips.told, r.trips.resume
 		t.pause = max(0, t.pauseEnd-now)
-		p.trips.carrying = true
+		r.trips.resume = false
 	}
-	p.trips.checking = p.trips.checking || t.checking
-	p.health.probing = p.health.probing || t.probing
-	p.trips.asked += len(t.waiters)
-	p.trips.running++
-	p.counts.RoundTrips++
-	go p.travel(t)
+	if r.health.cause != nil {
+		r.health.probing = true
+	}
+	r.trips.asked += len(t.wanted)
+	r.trips.running++
+	r.counts.RoundTrips++
+	go r.travel(t, r.timeout())
+}
+
+// timeout is how long an answer may take.
+func (r *remote) timeout() time.Duration {
+	patience := r.fixed
+	if patience == 0 {
+		patience = max(minTimeout, 4*r.trips.took, r.trips.slow)
+	}
+	if !r.trips.answered || r.fixed == 0 && !r.trips.measured {
+		patience = max(patience, coldTimeout)
+	}
+	return patience
 }
 
 // travel makes the call. When it takes too long the waiters are released, but the call
 // itself is left to the client, which need not heed a context: what it reserves after all
 // is given back.
-func (p *Pacer) travel(t *trip) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
+func (r *remote) travel(t *trip, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	late := fmt.Errorf("redispacer: no answer within %v", p.timeout)
-	intime := context.AfterFunc(ctx, func() { p.settle(t, reply{}, late) })
-	answer, err := p.script.run(ctx, t.request)
+	late := fmt.Errorf("redispacer: no answer within %v", patience)
+	intime := context.AfterFunc(ctx, func() {
+		r.doubt(patience)
+		r.arrive(t, reply{}, late)
+	})
+	answer, err := r.script.run(ctx, t.request)
+	if cluster, ok := r.script.rdb.(interface{ ReloadState(context.Context) }); ok && err != nil {
+		cluster.ReloadState(ctx) // it returns at once; by itself a client keeps a dead node for a minute
+	}
 	switch {
 	case intime():
-		p.settle(t, answer, err)
+		r.arrive(t, answer, err)
 	case err == nil:
-		p.salvage(t, answer)
+		r.salvage(t, answer)
 	default:
-		p.explain(late, err)
+		r.explain(late, err)
 	}
 }
 
-// settle takes in the answer of a round trip, or that there is none.
-func (p *Pacer) settle(t *trip, answer reply, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.clock.Now()
-	p.trips.running--
+// doubt has more patience from now on: round trips may have become longer for good.
+func (r *remote) doubt(patience time.Duration) {
+	r.queue.Lock()
+	defer r.queue.Unlock()
+	r.trips.slow = min(2*patience, coldTimeout)
+}
+
+// arrive takes in the answer of a round trip, or that there is none.
+func (r *remote) arrive(t *trip, answer reply, err error) {
+	r.queue.Lock()
+	defer r.queue.Unlock()
+	now := r.queue.Now()
+	r.trips.running--
 	if t.carrying {
-		p.trips.carrying = false
+		r.trips.carrying = false
 	}
-	if t.checking {
-		p.trips.checking = false
-	}
-	current := t.generation == p.trips.generation
+	current := t.generation == r.trips.generation
 	if current {
-		p.trips.asked -= len(t.waiters)
+		r.trips.asked -= len(t.wanted)
 	}
 	if err != nil {
-		p.counts.Failures++
-		p.counts.Lost += uint64(len(t.carried))
-		if current {
-			p.health.failed(err, now)
-			p.trips.generation++
-			p.trips.asked = 0
+		r.fail(t, err, current, now)
+	} else {
+		r.succeed(t, now)
+		r.heed(t, answer, now)
+	}
+	r.carry(now)
+	r.queue.Wake()
+}
+
+// fail keeps for the next time what the round trip was to tell: told twice it does no harm.
+func (r *remote) fail(t *trip, err error, current bool, now time.Duration) {
+	r.counts.Failures++
+	r.trips.answered = false
+	if t.carrying {
+		r.trips.changes = append(t.changes, r.trips.changes...)
+		if over := len(r.trips.changes) - maxTaken; over > 0 {
+			r.trips.changes = r.trips.changes[over:]
+			r.counts.Lost += uint64(over)
 		}
-		p.balance(now)
-		return
+		r.trips.resume = r.trips.resume || t.resume && r.trips.pause <= now
 	}
-	p.health.succeeded()
-	p.trips.heard, p.trips.took = now, now-t.sent
-	if p.trips.pause == t.pauseEnd {
-		p.trips.pause = 0
+	if current {
+		r.health.failed(err, now)
+		r.trips.generation++
+		r.trips.asked = 0
+		r.next, r.rooms = longAgo, nil
 	}
-	p.counts.Returned += uint64(answer.returned)
-	p.counts.Lost += uint64(len(t.carried) - answer.returned)
-	p.take(t, answer, now)
-	p.balance(now)
+}
+
+func (r *remote) succeed(t *trip, now time.Duration) {
+	if r.health.cause != nil {
+		r.lent.giveBack()
+	}
+	r.health.succeeded()
+	r.trips.answered = true
+	if t.warm {
+		r.trips.slow -= r.trips.slow / 8
+		if took := now - t.sent; !r.trips.measured {
+			r.trips.took, r.trips.measured = took, true
+		} else { // a connection that was opened for it is no measure
+			r.trips.took += (min(took, 2*r.trips.took+time.Millisecond) - r.trips.took) / 8
+		}
+	}
+	if r.trips.pause == t.pauseEnd {
+		r.trips.pause = 0
+	}
 }
 
 // salvage gives back what was reserved by an answer that came too late.
-func (p *Pacer) salvage(t *trip, answer reply) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.clock.Now()
+func (r *remote) salvage(t *trip, answer reply) {
+	r.queue.Lock()
+	defer r.queue.Unlock()
+	now := r.queue.Now()
 	t.late = true
-	p.take(t, answer, now)
-	p.balance(now)
+	r.heed(t, answer, now)
+	r.carry(now)
 }
 
 // explain says why there was no answer in time. Clients repeat what failed, and so fail
 // late.
-func (p *Pacer) explain(late, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.health.cause == late {
-		p.health.cause = fmt.Errorf("%w: %w", late, err)
+func (r *remote) explain(late, err error) {
+	r.queue.Lock()
+	defer r.queue.Unlock()
+	if r.health.cause == late {
+		r.health.cause = fmt.Errorf("%w: %w", late, err)
 	}
 }
 
-// take adds the answer's slots. They count from the answer's arrival, not from the
-// sending: the script ran somewhere between the two, so that no start comes early.
-func (p *Pacer) take(t *trip, answer reply, now time.Duration) {
-	if answer.epoch != p.trips.epoch {
-		if t.sent < p.trips.learned {
-			for _, g := range answer.grants {
-				if !g.refused() {
-					p.counts.Lost++
-				}
-			}
+// heed takes in an answer. Starts count from its arrival, not from the sending: the script ran
+// somewhere between the two, so that no start comes early.
+func (r *remote) heed(t *trip, answer reply, now time.Duration) {
+	if answer.epoch != r.trips.epoch {
+		if t.sent < r.trips.learned {
+			r.counts.Lost += uint64(len(answer.starts))
 			return // overtaken by what it did not know
 		}
-		p.forget()
-		p.trips.epoch, p.trips.learned, p.trips.newest, p.trips.lives = answer.epoch, now, now, 0
-		if p.resumes > now {
-			p.trips.pause = max(p.trips.pause, p.resumes) // it was lost with the rest
+		r.forget()
+		r.trips.epoch, r.trips.learned, r.trips.newest, r.trips.lives = answer.epoch, now, now, 0
+		r.trips.resumed = answer.resumed
+		if r.paused > now {
+			r.trips.pause = max(r.trips.pause, r.paused) // it was lost with the rest
 		}
 	}
-	if answer.resumes > p.agreed {
-		p.agreed = answer.resumes
-		p.resumes = max(p.resumes, add(now, micros(answer.resumes-answer.now)))
-	}
-	for i, g := range answer.grants {
-		if g.refused() {
-			if w := t.waiters[i]; !w.left {
-				p.putOut(w, p.refuse(micros(g.wait)))
-			}
+	r.counts.Returned += uint64(answer.returned)
+	r.heedPauses(t, answer, now)
+	for i, g := range answer.starts {
+		wait := micros(g.at - answer.now)
+		due, soonest := add(now, wait), add(t.sent, wait) // the script did not run before that
+		r.trips.given = max(r.trips.given, answer.now)
+		r.trips.newest = max(r.trips.newest, due)
+		r.trips.lives = max(r.trips.lives, add(soonest, 2*r.rules.span))
+		if t.late || soonest < now-tooLate || due < r.paused || t.rules != r.rules {
+			r.change(now, change{kind: giveBack, at: g.at, serial: g.serial})
 			continue
 		}
-		at := add(now, micros(g.wait))
-		soonest := add(t.sent, micros(g.wait)) // the script did not run before that
-		p.trips.given = max(p.trips.given, answer.now)
-		p.trips.newest = max(p.trips.newest, at)
-		p.trips.lives = max(p.trips.lives, add(soonest, 2*p.span))
-		s := slot{at: at, server: answer.now + g.wait, serial: g.serial}
-		if t.late || soonest < now-tooLate {
-			p.giveBack(s)
-		} else {
-			p.slots.add(s)
-		}
+		r.reserved = insert(r.reserved, reserved{g, due, t.wanted[i]})
 	}
-	p.losePaused()
-	p.refuseBehind(now)
-}
-
-// refuseBehind refuses those for whom a start behind all that is reserved comes too late.
-func (p *Pacer) refuseBehind(now time.Duration) {
-	if len(p.slots) == 0 {
+	if t.rules != r.rules {
 		return
 	}
-	last := p.slots.last().at
-	for w := p.queue.unasked; w != nil; {
-		next := w.next
-		if w.misses(last) {
-			p.putOut(w, p.refuse(last-now))
+	if len(t.wanted) > 0 {
+		r.next = longAgo
+		if answer.ask > 0 {
+			r.next = add(now, answer.ask)
 		}
-		w = next
+	}
+	r.rooms, r.roomsFor = r.rooms[:0], nil
+	for _, room := range answer.rooms {
+		r.rooms = append(r.rooms, add(t.sent, room))
+	}
+	if n := len(answer.starts); n < len(t.wanted) {
+		r.roomsFor = t.wanted[n]
+	}
+	if r.queue.Waiting() < len(r.reserved) {
+		r.Left()
 	}
 }
 
-// forget drops all that is part of a state which is no more. To use it would break the
-// limits, since the next state knows nothing of it.
-func (p *Pacer) forget() {
-	p.counts.Lost += uint64(len(p.slots) + len(p.trips.returns))
-	p.slots, p.trips.returns = nil, nil
-	p.trips.given, p.agreed = 0, 0
+// heedPauses takes in what others did about pauses.
+func (r *remote) heedPauses(t *trip, answer reply, now time.Duration) {
+	if answer.resumed > r.trips.resumed {
+		r.trips.resumed = answer.resumed
+		if !t.resume && r.paused > now && answer.resumes == 0 {
+			r.paused, r.agreed, r.trips.pause = longAgo, 0, 0
+			r.queue.Resume(now)
+		}
+	}
+	if answer.resumes <= r.agreed || t.sent < r.trips.ended {
+		return
+	}
+	r.agreed = answer.resumes
+	own := t.pause > 0 && answer.resumes == answer.now+microsUp(t.pause)
+	if until := add(now, micros(answer.resumes-answer.now)); !own && until > r.paused {
+		r.paused = until
+		r.pauseBegan(now)
+		r.queue.Pause(now, until, answer.told)
+	}
 }
 
-// giveBack sends a slot back to Redis that nobody wants any more.
-func (p *Pacer) giveBack(s slot) {
-	i, _ := slices.BinarySearchFunc(p.trips.returns, s, func(a, b slot) int { return b.compare(a) })
-	p.trips.returns = slices.Insert(p.trips.returns, i, s)
+// forget drops all that is part of a record which is no more. To use it would break the
+// limits, since the next record knows nothing of it.
+func (r *remote) forget() {
+	r.counts.Lost += uint64(len(r.reserved))
+	r.reserved, r.trips.changes, r.rooms = nil, nil, nil
+	r.taken.clear()
+	r.trips.given, r.agreed = 0, 0
+	r.next = longAgo
+}
+
+// warm makes one call of the script that asks for nothing.
+func (r *remote) warm(ctx context.Context) error {
+	r.queue.Lock()
+	t := &trip{request: request{rules: r.rules, horizon: minHorizon}, generation: -1, sent: r.queue.Now()}
+	r.queue.Unlock()
+	answer, err := r.script.run(ctx, t.request)
+	if err != nil {
+		return err
+	}
+	r.queue.Lock()
+	defer r.queue.Unlock()
+	now := r.queue.Now()
+	r.succeed(t, now)
+	if answer.epoch != 0 {
+		r.heed(t, answer, now)
+	}
+	r.queue.Wake()
+	return nil
 }
