@@ -42,6 +42,27 @@ func TestLimitsThatDifferCountWhatOthersStartAndTakeBack(t *testing.T) {
 	})
 }
 
+// What a process knew of its limits is of no use where the starts are gone that it was about.
+func TestALimitThatWasNotAskedForLongIsFoundAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		a := newScripted(t, f, 1, tokens(100, time.Second))
+		b := newScripted(t, f, 2, pacer.Limit{Calls: 1, Period: ms})
+		a.costing(60)
+		for range 300 { // they go round the ring
+			time.Sleep(20 * ms)
+			b.want(1)
+		}
+		if _, room := a.costing(51); room != 20*ms { // 50 of the others in the last second
+			t.Errorf("room in %v for 51 of 100, want 20ms", room)
+		}
+		time.Sleep(time.Second)
+		if _, room := a.costing(100); room != 0 {
+			t.Errorf("room in %v when all has left, want now", room)
+		}
+	})
+}
+
 func TestALimitThatIsNewCountsWhatIsOnTheRecord(t *testing.T) {
 	bucket := pacer.Limit{Calls: 1, Period: 100 * time.Second, Bucket: 100}
 	for _, tt := range []struct {
