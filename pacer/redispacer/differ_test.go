@@ -35,9 +35,10 @@ func TestLimitsThatDifferCountWhatOthersStartAndTakeBack(t *testing.T) {
 		if _, room := a.costing(40); room != 10*time.Second {
 			t.Errorf("40 of 100 have room in %v with 70 spent, want 10s", room)
 		}
+		a.costing(10)
 		b.run(request{epoch: f.epoch(), given: theirs.at, changes: []change{{kind: giveBack, at: theirs.at, serial: theirs.serial}}})
-		if _, room := a.costing(90); room != 0 {
-			t.Errorf("90 of 100 have room in %v with 10 spent, want now", room)
+		if _, room := a.costing(80); room != 0 {
+			t.Errorf("80 of 100 have room in %v with 20 spent, want now", room)
 		}
 	})
 }
@@ -269,6 +270,9 @@ func TestAChargeIsCountedOnceWithTheNextStart(t *testing.T) {
 		}
 		if _, room := s.costing(1); room != 10*time.Second {
 			t.Errorf("room in %v with all spent, want 10s", room)
+		}
+		if _, room := newScripted(t, f, 2, tokens(105, 10*time.Second)).costing(10); room != 10*time.Second {
+			t.Errorf("another process has room in %v with 100 of 105 spent, want 10s", room)
 		}
 		time.Sleep(10 * time.Second)
 		if _, room := s.costing(100); room != 0 {
