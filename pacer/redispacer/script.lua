@@ -538,7 +538,7 @@ local function due_in(l, costs, k)
   local over = r.y + u.pending + cost * (k % fit + 1) - l.amount
   local at = r.z
   if over > 0 then
-    at = u.since + l.period
+    at = (u.pending > 0 and u.since or now) + l.period -- when all before has left
     for i = r.x, s.n - 1 do
       over = over - costs_at(i)[column[l.unit]]
       if over <= 0 then
