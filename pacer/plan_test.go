@@ -108,7 +108,7 @@ func TestIdleScheduleDecidesLikeAFreshOne(t *testing.T) {
 			old.start(now, oneStart)
 		}
 		if random.IntN(2) == 0 {
-			old.Pause(now + time.Duration(random.IntN(2000)), false)
+			old.Pause(now+time.Duration(random.IntN(2000)), false)
 		}
 		now = max(now, old.busyUntil()) + time.Duration(random.IntN(3))
 		fresh := scheduleOf(limits...)

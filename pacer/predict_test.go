@@ -42,7 +42,7 @@ func TestEveryoneWhoIsTooLateIsFound(t *testing.T) {
 						p.queue.join(w)
 						all = append(all, w)
 					}
-					p.gate().Pause(now + time.Duration(random.Int64N(int64(10*time.Second))), false)
+					p.gate().Pause(now+time.Duration(random.Int64N(int64(10*time.Second))), false)
 					var want []*waiter
 					ahead := make([]int, len(p.units))
 					for i, w := range all {
