@@ -113,7 +113,7 @@ func (p *Pacer) stepsBack(call time.Duration) (failures int) {
 // if it can.
 func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
 	for q := p; q != nil; q = q.parent {
-		if q.states.state == StateDown && now >= q.mayHold(w, p.maxPause) {
+		if q.states.state == StateDown && now >= q.mayHold(w, p.maxPause, now) {
 			return p.refuse(ErrDown, max(q.states.next-now, time.Millisecond))
 		}
 	}
@@ -121,7 +121,7 @@ func (p *Pacer) refusal(w *waiter, at, now time.Duration) error {
 		return p.refuse(kind, at-now)
 	}
 	for q := p; q != nil; q = q.parent {
-		switch expiry := q.mayHold(w, p.maxPause); {
+		switch expiry := q.mayHold(w, p.maxPause, now); {
 		case q.states.state == StatePaused && q.states.until > expiry:
 			return p.refuse(ErrPaused, p.resumesAt()-now)
 		case q.states.state == StateProbing && now >= expiry:
@@ -148,16 +148,16 @@ func (p *Pacer) resumesAt() (at time.Duration) {
 }
 
 // expiry returns until when a state, here or above, may hold w.
-func (p *Pacer) expiry(w *waiter) time.Duration {
+func (p *Pacer) expiry(w *waiter, now time.Duration) time.Duration {
 	expiry := forever
 	for q := p; q != nil; q = q.parent {
-		expiry = min(expiry, q.mayHold(w, p.maxPause))
+		expiry = min(expiry, q.mayHold(w, p.maxPause, now))
 	}
 	return expiry
 }
 
 // mayHold returns until when p's own state may hold w, whose pacer has a MaxPause.
-func (p *Pacer) mayHold(w *waiter, maxPause time.Duration) time.Duration {
+func (p *Pacer) mayHold(w *waiter, maxPause, now time.Duration) time.Duration {
 	switch {
 	case p.states.state == StateFlowing, p.states.state == StateProbing && w.heard && p.states.probed == longAgo:
 		return forever // a limit may hold the first probe, for however long
@@ -165,6 +165,9 @@ func (p *Pacer) mayHold(w *waiter, maxPause time.Duration) time.Duration {
 		expiry := add(max(w.joined, p.states.since), maxPause)
 		if p.states.state == StateProbing { // else a pause of MaxPause would refuse all but the probe
 			expiry = max(expiry, add(max(p.states.until, p.states.probed), min(maxPause, outagePatience)))
+			if p.dueFor(w.slotAt(p), w.heard, now) <= now { // what holds w now is a pacer below, or above
+				expiry = max(expiry, add(now, maxPause))
+			}
 		}
 		return expiry
 	case p.refuses:

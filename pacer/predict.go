@@ -150,7 +150,7 @@ func (p *Pacer) refuseLate(now time.Duration) {
 			late = append(late, w)
 			return
 		}
-		p.expires = min(p.expires, p.expiry(w))
+		p.expires = min(p.expires, p.expiry(w, now))
 		staying++
 		w.slot.addTo(p.ahead)
 		p.ahead[0] = staying

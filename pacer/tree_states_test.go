@@ -113,3 +113,59 @@ func TestANewUnitAboveIsCountedOfThoseWhoWaitBelow(t *testing.T) {
 		}
 	})
 }
+
+// While a pacer above probes, it is not a pause that holds whom a limit below holds.
+func TestWhomALimitBelowHoldsIsNotRefusedForProbingAbove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacer.Burst(100, time.Second)
+		slow := pacerWith(t, pacer.Config{Parent: root, Limits: []pacer.Limit{{Calls: 1, Period: 10 * time.Minute}}})
+		root.PauseUntil(time.Now().Add(time.Second))
+		if _, err := slow.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := slow.Acquire(t.Context()); err != nil || time.Since(began) != 10*time.Minute || root.Stats().State != pacer.StateProbing {
+			t.Errorf("%v after %v, root is %v, want a start after 10m of probing", err, time.Since(began), root.Stats().State)
+		}
+	})
+}
+
+// Whoever may be the probe is it, though others wait who may not be.
+func TestTryAcquireGoesBeforeThoseWhomAStateAboveHolds(t *testing.T) {
+	for _, waits := range []string{"in the same child", "in another", "at the root"} {
+		synctest.Test(t, func(t *testing.T) {
+			root := pacerWith(t, pacer.Config{Limits: []pacer.Limit{{Calls: 2, Period: time.Minute}}, Outage: &pacer.Outage{After: 1}})
+			a, b := pacerWith(t, pacer.Config{Parent: root}), pacerWith(t, pacer.Config{Parent: root})
+			slotOf(t, a, t.Context()).Report(failed)
+			c := newCallers(map[string]*pacer.Pacer{"in the same child": a, "in another": b, "at the root": root}[waits])
+			c.arrive(1)
+			time.Sleep(200 * time.Millisecond)
+			if _, err := a.TryAcquire(t.Context()); err != nil {
+				t.Errorf("one of Wait waits %s: %v, want the probe", waits, err)
+			}
+			c.starts()
+		})
+	}
+}
+
+// One look for whom states let pass asks each pacer once, however deep the tree.
+func TestADeepTreeIsSearchedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerOf(t, wide...)
+		deep := root
+		for range 40 {
+			deep = pacerWith(t, pacer.Config{Parent: deep})
+		}
+		slotOf(t, root, t.Context()).Report(throttledFor(time.Second))
+		quiet, paused := newCallers(pacerWith(t, pacer.Config{Parent: deep})), pacerWith(t, pacer.Config{Parent: deep, Limits: wide})
+		paused.PauseUntil(time.Now().Add(5 * time.Second))
+		slot, _ := acquires(paused, t.Context())
+		quiet.arrive(3) // while the root probes one may pass who is not to be had, and these one by one
+		quiet.starts()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if slot() == nil {
+			t.Error("whoever was paused has not started")
+		}
+	})
+}

@@ -219,3 +219,36 @@ func TestMaxWaitThatEndsWithTheSlotIsKeptBehindOtherChildren(t *testing.T) {
 		}
 	})
 }
+
+// What costs nothing takes turns as what costs 1: or it would always be the next for a flight.
+func TestCallsThatCostNothingStarveNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := Must(Config{Limits: []Limit{{Cost: 1000, Unit: "tokens", Period: time.Minute}}, MaxInFlight: 1})
+		ctx, cancel := context.WithCancel(t.Context())
+		var got [2]int
+		for cost := range got {
+			p := child(t, Config{Parent: root})
+			for range 60 {
+				go func() {
+					if s, err := p.Acquire(WithCost(ctx, "tokens", cost)); err == nil {
+						time.Sleep(time.Second)
+						s.Done()
+						recording.Lock()
+						defer recording.Unlock()
+						got[cost]++
+					}
+				}()
+			}
+			synctest.Wait()
+		}
+		time.Sleep(101*time.Second + 1)
+		synctest.Wait()
+		recording.Lock()
+		if got != [2]int{51, 50} { // the first came before all others
+			t.Errorf("%v starts at costs of 0 and 1, want 51 and 50", got)
+		}
+		recording.Unlock()
+		cancel()
+		time.Sleep(2 * time.Second)
+	})
+}

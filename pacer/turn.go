@@ -91,7 +91,7 @@ func (p *Pacer) ofKind(c *class, w *waiter, now time.Duration) (*class, *waiter)
 	}
 	first, its := c, w
 	for _, other := range p.tree.fair.heap {
-		if first != c && !other.before(first) {
+		if other == c || first != c && !other.before(first) { // asked again, c would ask anew all that is below
 			continue
 		}
 		if w := other.candidate(p, now); w != nil && w.heard == heard {
@@ -195,11 +195,18 @@ func (p *Pacer) changes(heard bool, due, now time.Duration) time.Duration {
 	return due
 }
 
+// precedesOwn reports whether w, who has not joined, goes before all of p's own callers whom
+// states let start.
+func (p *Pacer) precedesOwn(w *waiter, now time.Duration) bool {
+	first := p.first(now)
+	return first == nil || w.before(first) || !p.passes(first.heard, now)
+}
+
 // askFirst is askTree for one who does not wait, and goes before those who do only where its
 // turn is before theirs.
 func (p *Pacer) askFirst(w *waiter, now time.Duration) gate.Answer {
 	no := gate.Answer{At: forever, Again: true}
-	if !p.passes(w.heard, now) || !p.leads(w, now) {
+	if !p.passes(w.heard, now) || !p.precedesOwn(w, now) {
 		return no
 	}
 	at := longAgo
@@ -207,7 +214,8 @@ func (p *Pacer) askFirst(w *waiter, now time.Duration) gate.Answer {
 	for q := p; q != nil; q = q.parent {
 		if q.tree.children {
 			q.settleOwn()
-			if least, _ := q.turnOf(now); least != nil && least != c && !q.tree.fair.precedes(c, least) {
+			least, first := q.turnOf(now)
+			if least != nil && least != c && !q.tree.fair.precedes(c, least) && q.passes(first.heard, now) {
 				return no
 			}
 		}
@@ -255,12 +263,13 @@ func (p *Pacer) takeAll(w *waiter, at, now time.Duration) gate.Answer {
 	return gate.Answer{At: at}
 }
 
-// share returns the largest share that a start takes of any limit of p.
+// share returns the largest share that a start takes of any limit of p. What costs nothing is
+// taken for 1: it needs a turn, a flight maybe, and without a share would always be the next.
 func (p *Pacer) share(costs []int) (most u128) {
 	for _, l := range p.limits {
 		cost, whole := 1, max(l.Calls, l.Cost)
 		if l.Cost > 0 {
-			cost = costs[slices.Index(p.units, l.Unit)]
+			cost = max(1, costs[slices.Index(p.units, l.Unit)])
 		}
 		if l.Bucket > 0 {
 			whole = l.Bucket

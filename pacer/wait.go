@@ -312,7 +312,7 @@ func (p *Pacer) enqueue(ctx context.Context, s *Slot, heard bool, now time.Durat
 		return nil, err
 	}
 	p.queue.join(w)
-	if expiry := p.expiry(w); expiry < p.expires {
+	if expiry := p.expiry(w, now); expiry < p.expires {
 		p.expires = expiry
 		p.queue.head.notify() // to look earlier than it meant to
 	}
