@@ -102,6 +102,24 @@ func TestKubernetesWatchTakesNoFlight(t *testing.T) {
 	})
 }
 
+func TestKubernetesOwnLimitHoldsNobodyBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base, stop := vendor.Serve(kubernetesAPI(nil))
+		defer stop()
+		quota := pacer.Burst(50, time.Second)
+		create := configMaps(must(core.NewForConfig(sdks.Kubernetes(quota, quota, cluster(base)))))
+		began := time.Now()
+		for call := range 20 {
+			if err := create(t.Context(), call); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("20 calls of 100ms took %v", took)
+		}
+	})
+}
+
 func ExampleKubernetes() {
 	limits, err := pacer.ParseLimits("50/s bucket 100")
 	if err != nil {

@@ -128,6 +128,22 @@ func TestStripesLockTimeoutHoldsNobodyElseBack(t *testing.T) {
 	})
 }
 
+// Three attempts of four attempts would be twelve.
+func TestStripesOwnRetryerRepeatsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requests := 0
+		base, stop := vendor.Serve(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			requests++
+			panic(http.ErrAbortHandler)
+		}))
+		defer stop()
+		pay := payments(sdks.Stripe(pacer.Burst(25, time.Second), base, "key", stripe.BackendConfig{LeveledLogger: silent}))
+		if err := pay(t.Context(), 0); err == nil || requests != 4 {
+			t.Errorf("%d requests, want Retry's 4, and %v", requests, err)
+		}
+	})
+}
+
 func ExampleStripe() {
 	limits, err := pacer.ParseLimits("25/s") // of a sandbox
 	if err != nil {
