@@ -169,3 +169,24 @@ func TestADeepTreeIsSearchedOnce(t *testing.T) {
 		}
 	})
 }
+
+// A child that is down lets no one of Wait stand for it while another may be its probe. Which of
+// them that is has changed when the state above that held both has ended.
+func TestTheEndOfAPauseAboveWakesTheProbeBelow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerOf(t, wide...)
+		leaf := pacerWith(t, pacer.Config{Parent: root, Limits: wide, Outage: &pacer.Outage{After: 1}})
+		slotOf(t, leaf, t.Context()).Report(failed)
+		root.PauseUntil(time.Now().Add(30 * time.Second))
+		quiet := newCallers(leaf)
+		quiet.arrive(1)
+		probe, _ := acquires(leaf, t.Context())
+		time.Sleep(time.Second)
+		root.Resume()
+		synctest.Wait()
+		if probe() == nil {
+			t.Error("no probe though nothing holds it any more")
+		}
+		quiet.starts()
+	})
+}
