@@ -94,6 +94,9 @@ func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
 	if is.state != StateProbing {
 		p.refuseTooLate(now) // also when flowing again: by place they can be told now
 	}
+	if p.tree != nil {
+		p.rouseBelow()
+	}
 	p.changed(now)
 	return paused
 }

@@ -138,7 +138,8 @@ func (w *waiter) has(heard bool) bool {
 	return heard && w.reports > 0 || !heard && w.reports < w.size
 }
 
-// reorder puts those who let others go first, by when they came, into their places.
+// reorder puts those who let others go first, by when they came, into their places. Whoever is
+// the head by that is told.
 func (q *queue) reorder(back func(call time.Duration) int) {
 	var all []*waiter
 	changed := false
@@ -156,6 +157,7 @@ func (q *queue) reorder(back func(call time.Duration) int) {
 		q.root = insert(q.root, w)
 	}
 	q.head, q.tail = q.root.first(), q.root.last()
+	q.head.notify()
 }
 
 // ahead adds up what those ahead of w cost by unit, starts first. w need not have joined.

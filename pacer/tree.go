@@ -123,17 +123,26 @@ func (p *Pacer) look() {
 // rouseTree tells those who stand for p and for those above. While a state may let only one kind
 // of callers pass, others may stand for what is below than before.
 func (p *Pacer) rouseTree(now time.Duration) {
-	if kinds := p.tree.kinds; kinds[0] > 0 && kinds[1] > 0 && !p.flows() {
-		p.each(func(q *Pacer) {
-			if head := q.queue.head; head != nil {
-				head.notify()
-				if other := q.queue.firstOf(!head.heard); other != nil {
-					other.notify()
-				}
-			}
-		})
+	if !p.flows() {
+		p.rouseBelow()
 	}
 	p.refresh(now)
+}
+
+// rouseBelow has p and all below find out who stands for them, where both kinds of callers wait:
+// one that is held by a state of its own may have let another kind stand while p held all.
+func (p *Pacer) rouseBelow() {
+	if kinds := p.tree.kinds; kinds[0] == 0 || kinds[1] == 0 {
+		return
+	}
+	p.each(func(q *Pacer) {
+		if head := q.queue.head; head != nil {
+			head.notify()
+			if other := q.queue.firstOf(!head.heard); other != nil {
+				other.notify()
+			}
+		}
+	})
 }
 
 // flows reports whether nobody is held by a state, here or above.

@@ -169,3 +169,47 @@ func TestADeepTreeIsSearchedOnce(t *testing.T) {
 		}
 	})
 }
+
+// A child that is down lets no one of Wait stand for it while another may be its probe. Which of
+// them that is has changed when the state above that held both has ended.
+func TestTheEndOfAPauseAboveWakesTheProbeBelow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerOf(t, wide...)
+		leaf := pacerWith(t, pacer.Config{Parent: root, Limits: wide, Outage: &pacer.Outage{After: 1}})
+		slotOf(t, leaf, t.Context()).Report(failed)
+		root.PauseUntil(time.Now().Add(30 * time.Second))
+		quiet := newCallers(leaf)
+		quiet.arrive(1)
+		probe, _ := acquires(leaf, t.Context())
+		time.Sleep(time.Second)
+		root.Resume()
+		synctest.Wait()
+		if probe() == nil {
+			t.Error("no probe though nothing holds it any more")
+		}
+		quiet.starts()
+	})
+}
+
+// After an outage above, who was put behind others for it is the head below again, and knows.
+func TestTheEndOfAnOutageAboveWakesTheRetryBelow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := pacerWith(t, pacer.Config{Limits: wide, Outage: &pacer.Outage{After: 2}})
+		leaf, other := pacerWith(t, pacer.Config{Parent: root, PassUp: true, Limits: []pacer.Limit{tokenLimit(100)}}), pacerWith(t, pacer.Config{Parent: root})
+		first := slotOf(t, leaf, costing(t, 50))
+		first.Report(failed)
+		slotOf(t, other, t.Context()).Report(failed)
+		retry, _ := acquires(leaf, pacer.WithArrival(costing(t, 10), first.Came()))
+		dear, _ := acquires(leaf, costing(t, 90)) // goes first while down, and waits for a minute
+		time.Sleep(100 * time.Millisecond)
+		probe := slotOf(t, other, t.Context())
+		synctest.Wait()
+		probe.Report(pacer.Outcome{})
+		synctest.Wait()
+		if retry() == nil || dear() != nil {
+			t.Errorf("the retry has started: %t, the dear one: %t", retry() != nil, dear() != nil)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+	})
+}
