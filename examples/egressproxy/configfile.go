@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
@@ -71,7 +72,7 @@ func (v value) config(dir string) *Config {
 			v.sequence(func(_ int, v value) { cfg.Upstreams = append(cfg.Upstreams, v.upstream(dir)) })
 		},
 	})
-	if !upstreams || len(cfg.Upstreams) == 0 && len(v.d.faults) == 0 {
+	if v.node.Kind == yaml.MappingNode && !upstreams || len(cfg.Upstreams) == 0 && len(v.d.faults) == 0 {
 		v.fault("upstreams is missing, must have at least one")
 	}
 	v.d.check(cfg)
