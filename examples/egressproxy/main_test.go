@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,9 +20,18 @@ const asProcess = "EGRESSPROXY_AS_PROCESS"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProcess) != "" {
-		os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+		os.Exit(run(os.Args[1:], environment, os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// environment is what systemd would set: it knows the process's number.
+func environment(name string) string {
+	value := os.Getenv(name)
+	if name == "LISTEN_PID" && value == "self" {
+		return strconv.Itoa(os.Getpid())
+	}
+	return value
 }
 
 // answers is a base transport that answers by itself.

@@ -204,7 +204,7 @@ func TestTenantsShareByWeightAndNoneHoldsUpAnother(t *testing.T) {
 			t.Errorf("%d refused, want 19: each tenant has a queue of its own", got)
 		}
 		go askWith(ctx, p, "GET", "/", "X-Tenant", "new")
-		time.Sleep(4 * time.Second)
+		time.Sleep(5 * time.Second) // one round of all three
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !slices.Contains(order[42:], "new") {

@@ -28,6 +28,7 @@ type service struct {
 	cut      context.CancelCauseFunc // ends all that is under way
 
 	underWay atomic.Int64 // requests, upgraded connections too
+	open     atomic.Int64 // connections, upgraded ones left out
 }
 
 func newService(p *Proxy, admin http.Handler) *service {
@@ -42,6 +43,7 @@ func newService(p *Proxy, admin http.Handler) *service {
 			p.ServeHTTP(w, r)
 		}),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnState:         s.count,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		Protocols:         new(http.Protocols),
@@ -90,10 +92,7 @@ func (s *service) stop(limits Shutdown, signals <-chan os.Signal) error {
 			}
 		}
 	}()
-	select {
-	case <-time.After(limits.Delay):
-	case <-ctx.Done():
-	}
+	s.delay(ctx, limits.Delay)
 	err := s.clients.Shutdown(ctx)
 	if err == nil { // but for connections that speak another protocol by now
 		err = s.idle(ctx)
@@ -111,14 +110,41 @@ func (s *service) stop(limits Shutdown, signals <-chan os.Signal) error {
 	return err
 }
 
+// delay waits for clients to notice that nobody is to come any more: so long or, where nobody can,
+// until the last connection has been closed.
+func (s *service) delay(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for ctx.Err() == nil && !(s.kept && s.open.Load() == 0) {
+		pause(ctx)
+	}
+}
+
+// count keeps track of open connections.
+func (s *service) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.open.Add(-1)
+	}
+}
+
 // idle waits until nothing is under way.
 func (s *service) idle(ctx context.Context) error {
 	for s.underWay.Load() > 0 {
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		pause(ctx)
 	}
 	return nil
+}
+
+// pause lets a moment pass, unless ctx ends.
+func pause(ctx context.Context) {
+	select {
+	case <-time.After(10 * time.Millisecond):
+	case <-ctx.Done():
+	}
 }

@@ -119,6 +119,7 @@ func (u *upstream) rewrite(r *httputil.ProxyRequest) {
 	rest := strings.TrimPrefix(r.In.URL.EscapedPath(), strings.TrimSuffix(u.Prefix, "/"))
 	out.URL.Path, out.URL.RawPath = join(u.URL.EscapedPath(), rest)
 	out.URL.RawQuery = r.In.URL.RawQuery // as it came: nothing here decides by it
+	out.Trailer = r.In.Trailer           // not a copy: it is filled when the body ends
 	out.Header.Add("Via", strings.TrimPrefix(r.In.Proto, "HTTP/")+" "+via)
 	if u.Forwarded {
 		r.SetXForwarded()
