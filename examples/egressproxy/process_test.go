@@ -210,7 +210,8 @@ func newAPI(t *testing.T) *api {
 		a.mu.Lock()
 		a.arrivals = append(a.arrivals, time.Now())
 		a.mu.Unlock()
-		_, _ = io.Copy(w, r.Body)
+		body, _ := io.ReadAll(r.Body) // all of it, before the answer begins
+		_, _ = w.Write(body)
 	}))
 	t.Cleanup(a.Close)
 	return a
@@ -234,6 +235,17 @@ func (a *api) busiest(window time.Duration) (most int) {
 		most = max(most, i-first+1)
 	}
 	return most
+}
+
+// freeAddr returns an address at which nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // flood makes each of the clients send so many requests one after another, and waits for the end.
@@ -397,12 +409,7 @@ func TestASecondSignalCutsOffWhatIsUnderWay(t *testing.T) {
 }
 
 func TestAnUpstreamThatIsDownIsLeftAloneAndNoticedWhenItIsBack(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := freeAddr(t)
 	p := startProcess(t, fmt.Sprintf(`upstreams: [{name: api, prefix: /, url: "http://%s", limits: 100/s, outage: {after: 3, refuse: true}, retries: {attempts: 1}}]`, addr), nil)
 	for range 3 {
 		if status, body := get(t, p.url); status != 502 || !strings.Contains(body, `#unreachable"`) {
@@ -418,7 +425,8 @@ func TestAnUpstreamThatIsDownIsLeftAloneAndNoticedWhenItIsBack(t *testing.T) {
 	if down < 40 { // but for the probes
 		t.Errorf("%d of 50 requests were told that the upstream is down", down)
 	}
-	if l, err = net.Listen("tcp", addr); err != nil {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
 		t.Fatal(err)
 	}
 	up := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "back") })}
