@@ -25,5 +25,7 @@ func readAhead(ctx context.Context, r *http.Request, most int64) (*http.Request,
 	return r, nil
 }
 
-// streams reports whether the answer to r may begin before all of its body has been read.
-func streams(r *http.Request) bool { return r.Body != http.NoBody && r.GetBody == nil }
+// streams reports whether the body of r is read while it is sent, and so but once.
+func streams(r *http.Request) bool {
+	return r.Body != nil && r.Body != http.NoBody && r.GetBody == nil
+}

@@ -230,6 +230,32 @@ func TestARetriedRequestHasItsBody(t *testing.T) {
 	})
 }
 
+// A body that streams is sent once, and no attempt's timeout cuts it.
+func TestABodyThatStreamsIsSentOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		p := proxyOf(t, answers(func(r *http.Request) (*http.Response, error) {
+			sent++
+			time.Sleep(time.Minute)
+			_, err := io.ReadAll(r.Body)
+			if err != nil || r.Context().Err() != nil {
+				t.Errorf("cut: %v, %v", err, r.Context().Err())
+			}
+			return response(r, 503, "theirs"), nil
+		}), `upstreams: [{name: a, prefix: /, url: "http://a", limits: 10/s, buffer: 3, retries: {attempt_timeout: 1s}}]`)
+		for _, length := range []int64{4, -1} {
+			r := httptest.NewRequest("PUT", "/", strings.NewReader("body"))
+			r.ContentLength = length
+			w := httptest.NewRecorder()
+			sent = 0
+			p.ServeHTTP(w, r)
+			if w.Code != 503 || w.Body.String() != "theirs" || sent != 1 {
+				t.Errorf("length %d: %d %s, sent %d times", length, w.Code, w.Body, sent)
+			}
+		}
+	})
+}
+
 func TestAPathIsNeverReadTwoWays(t *testing.T) {
 	for _, escaped := range []string{"/", "/a", "/a%2Fb", "/a%2fb", "/%E4", "/a+b", "/a;b=c", "/a//b", "/~x", "/a%20b", "/*"} {
 		decoded, kept := join("/base/", escaped)

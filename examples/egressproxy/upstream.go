@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,18 +39,20 @@ func (p *Proxy) newUpstream(u *Upstream, q *queue) (*upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	layers := []pacedhttp.Middleware{p.telemetry.Call, pacedhttp.Log(p.log.With("upstream", u.Name))}
+	above := []pacedhttp.Middleware{p.telemetry.Call, pacedhttp.Log(p.log.With("upstream", u.Name))}
 	if f := u.Fallback; f != nil {
-		layers = append(layers, pacedhttp.Fallback(pacedhttp.StaticResponse(f.Status, f.Header, f.Body)))
+		above = append(above, pacedhttp.Fallback(pacedhttp.StaticResponse(f.Status, f.Header, f.Body)))
 	}
-	layers = append(layers, pacedhttp.Retry(policy))
-	layers = append(layers, q.layers()...)
-	chain := pacedhttp.New(p.base, append(layers, p.telemetry.Attempt)...)
+	below := append(q.layers(), p.telemetry.Attempt)
+	c := chains{
+		again: pacedhttp.New(p.base, slices.Concat(above, []pacedhttp.Middleware{pacedhttp.Retry(policy)}, below)...),
+		once:  pacedhttp.New(p.base, slices.Concat(above, below)...),
+	}
 
 	up := &upstream{Upstream: u, queue: q, leaving: p.leaving.Load}
 	up.reverse = &httputil.ReverseProxy{
 		Rewrite:        up.rewrite,
-		Transport:      pacedhttp.RoundTripperFunc(func(r *http.Request) (*http.Response, error) { return send(chain, r) }),
+		Transport:      c,
 		ModifyResponse: up.modify,
 		ErrorHandler:   up.fail,
 		BufferPool:     &p.buffers,
@@ -58,8 +61,19 @@ func (p *Proxy) newUpstream(u *Upstream, q *queue) (*upstream, error) {
 	return up, nil
 }
 
-// send stops the clock of the request when the answer's headers are here.
-func send(chain http.RoundTripper, r *http.Request) (*http.Response, error) {
+// chains are the layers down to the base.
+type chains struct {
+	again http.RoundTripper // with retries
+	once  http.RoundTripper // for a body that streams: it could not be sent again, and no attempt's timeout shall cut it
+}
+
+// RoundTrip implements [http.RoundTripper]. It stops the clock of the request when the answer's
+// headers are here.
+func (c chains) RoundTrip(r *http.Request) (*http.Response, error) {
+	chain := c.again
+	if streams(r) {
+		chain = c.once
+	}
 	resp, err := chain.RoundTrip(r)
 	if a, ok := r.Context().Value(answerByKey{}).(*answerBy); ok && err == nil {
 		a.answered()
