@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,6 +52,7 @@ upstreams:
     costs: {tokens: X-Tokens}
     redis: {key: e}
 `
+	_, noFile := os.ReadFile("/none")
 	want := []string{
 		`1: listen: is "nowhere", must be host:port`,
 		`2: redos: is not known here, must be one of admin, listen, redis, shutdown, upstreams`,
@@ -78,7 +80,7 @@ upstreams:
 		`23: upstreams[2].tenants: header is missing, must name the header that tells tenants apart`,
 		`24: upstreams[2].costs.tokens: is "X Cost", must be the name of a header`,
 		`25: upstreams[2].fallback.status: is "99", must be a whole number of at least 200`,
-		`25: upstreams[2].fallback.body_file: no such file or directory`,
+		`25: upstreams[2].fallback.body_file: ` + errors.Unwrap(noFile).Error(),
 		`25: upstreams[2].fallback.headers.a b: is no header`,
 		`25: upstreams[2].fallback: has body and body_file, must have one of them`,
 		`26: upstreams[2].retries: is a list, must be a mapping`,

@@ -125,8 +125,9 @@ func TestStreamsGoBothWaysAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnUpgradedConnectionIsTheClients(t *testing.T) {
-	p := newPair(t, func(w http.ResponseWriter, r *http.Request) {
+// echoing switches to a protocol that sends back what comes.
+func echoing(t *testing.T) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "echo" || r.Header.Get("Connection") != "Upgrade" {
 			t.Errorf("asked with %v", r.Header)
 		}
@@ -136,24 +137,36 @@ func TestAnUpgradedConnectionIsTheClients(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-		line, _ := buf.ReadString('\n')
-		io.WriteString(conn, "echo "+line)
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		_, _ = io.Copy(conn, buf)
-	}, `limits: 10/s, flights: 1`)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	}
+}
+
+// upgraded returns a connection through the proxy that speaks the protocol of echoing.
+func upgraded(t *testing.T, url string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: echo\r\n\r\n")
+	t.Cleanup(func() { conn.Close() })
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: echo\r\n\r\n")
 	from := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(from, nil)
 	if err != nil || resp.StatusCode != 101 || resp.Header.Get("Upgrade") != "echo" {
 		t.Fatalf("got %v, %v", resp, err)
 	}
-	io.WriteString(conn, "hello\n")
-	if line, err := from.ReadString('\n'); line != "echo hello\n" {
-		t.Errorf("got %q, %v", line, err)
+	return conn, from
+}
+
+func TestAnUpgradedConnectionIsTheClients(t *testing.T) {
+	p := newPair(t, echoing(t), `limits: 10/s, flights: 1`)
+	conn, from := upgraded(t, p.url)
+	for i := range 3 {
+		fmt.Fprintln(conn, "hello", i)
+		if line, err := from.ReadString('\n'); line != fmt.Sprintln("hello", i) {
+			t.Errorf("got %q, %v", line, err)
+		}
 	}
 	if n := p.inFlight(); n != 1 {
 		t.Errorf("%d in flight while the connection is open, want 1", n)
