@@ -278,13 +278,13 @@ func TestProcessesShareAQuotaInRedis(t *testing.T) {
 
 func TestWhenRedisIsDownTheFallbackPacesOrRequestsAreRefused(t *testing.T) {
 	redis := newRedis(t)
-	a := newAPI(t)
+	a, b := newAPI(t), newAPI(t)
 	p := startProcess(t, fmt.Sprintf(`
 redis: {address: %q}
 upstreams:
   - {name: with, prefix: /with, url: %q, limits: 100/s, flights: 5, redis: {key: with, timeout: 1m, fallback: 50/s}}
   - {name: without, prefix: /without, url: %q, limits: 100/s, flights: 5, redis: {key: without, timeout: 1m}}
-`, redis.addr, a.URL, a.URL), nil)
+`, redis.addr, a.URL, b.URL), nil)
 	flood(t, p.url+"/with", 5, 10, true)
 	flood(t, p.url+"/without", 5, 10, true)
 
