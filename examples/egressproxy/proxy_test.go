@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pacedhttp/pacedhttp"
 )
 
 const routes = `upstreams:
@@ -226,6 +228,45 @@ func TestARetriedRequestHasItsBody(t *testing.T) {
 		p.ServeHTTP(w, r)
 		if w.Code != 200 || !slices.Equal(got, []string{"body", "body"}) {
 			t.Errorf("%d, sent %q", w.Code, got)
+		}
+	})
+}
+
+// Who waits for "100 Continue" gets it from the proxy where that has read the body before it asks
+// the upstream, which need not be asked whether it wants it.
+func TestAnExpectationEndsWhereItIsMet(t *testing.T) {
+	for buffer, want := range map[int]string{4: "", 3: "100-continue"} {
+		p := proxyOf(t, answers(func(r *http.Request) (*http.Response, error) {
+			if got := r.Header.Get("Expect"); got != want {
+				t.Errorf("with a buffer of %d: Expect is %q, want %q", buffer, got, want)
+			}
+			return response(r, 200, ""), nil
+		}), fmt.Sprintf(`upstreams: [{name: a, prefix: /, url: "http://a", limits: 1/s, buffer: %d}]`, buffer))
+		r := httptest.NewRequest("POST", "/", strings.NewReader("body"))
+		r.Header.Set("Expect", "100-continue")
+		p.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
+
+// Every attempt takes a slot of its own: so limits hold while an upstream fails.
+func TestRetriesTakeSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s starts
+		base := s.base()
+		p := proxyOf(t, answers(func(r *http.Request) (*http.Response, error) {
+			resp, err := base(r)
+			resp.StatusCode = 503
+			return resp, err
+		}), `upstreams: [{name: a, prefix: /, url: "http://a", limits: 1/20s}]`)
+		ask(p, "GET", "/")
+		s.want(t, 0, 20*time.Second, 40*time.Second, 60*time.Second)
+		for _, u := range p.table.Load().upstreams {
+			c := u.reverse.Transport.(chains)
+			for _, chain := range []http.RoundTripper{c.again, c.once} {
+				if err := chain.(*pacedhttp.Transport).Check(); err != nil {
+					t.Error(err)
+				}
+			}
 		}
 	})
 }

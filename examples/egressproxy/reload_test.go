@@ -203,6 +203,20 @@ upstreams:
 	})
 }
 
+func TestWhatTakesARestartIsAsItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s starts
+		const yaml = `upstreams: [{name: a, prefix: /, url: "http://a", limits: 100/s, tenants: {header: %s, limits: 1/10s}}]`
+		p := proxyOf(t, s.base(), fmt.Sprintf(yaml, "X-Old"))
+		p.reload(func() (*Config, error) { return parse(t, fmt.Sprintf(yaml, "X-New")), nil })
+		for i := range 2 {
+			go ask(p, "GET", "/", "X-Old", fmt.Sprint(i), "X-New", "same")
+		}
+		time.Sleep(time.Minute)
+		s.want(t, 0, 0)
+	})
+}
+
 func TestAFileThatCannotBeReadKeepsTheOld(t *testing.T) {
 	p := proxyOf(t, answers200(0), `upstreams: [{name: a, prefix: /, url: "http://a", limits: 1/s}]`)
 	before := p.table.Load()

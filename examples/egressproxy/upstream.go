@@ -146,6 +146,7 @@ func (u *upstream) rewrite(r *httputil.ProxyRequest) {
 	}
 	if out.GetBody != nil {
 		out.Body, _ = out.GetBody() // as what it is, so that head and body go out together
+		out.Header.Del("Expect")    // met: all of it is here (RFC 9110 §10.1.1)
 	}
 }
 
