@@ -97,11 +97,16 @@ func (v value) shutdown(s *Shutdown) {
 func (v value) redis(dir string) *RedisServer {
 	s := new(RedisServer)
 	v.mapping(map[string]func(value){
-		"address":       func(v value) { s.Address = v.address() },
-		"username":      func(v value) { s.Username, _ = v.text() },
-		"password_file": func(v value) { s.PasswordFile = v.path(dir) },
-		"db":            func(v value) { s.DB = v.integer(0) },
-		"tls":           func(v value) { s.TLS = v.boolean() },
+		"address":  func(v value) { s.Address = v.address() },
+		"username": func(v value) { s.Username, _ = v.text() },
+		"password_file": func(v value) {
+			s.PasswordFile = v.path(dir)
+			if _, err := os.ReadFile(s.PasswordFile); err != nil {
+				v.fault("%s", errors.Unwrap(err))
+			}
+		},
+		"db":  func(v value) { s.DB = v.integer(0) },
+		"tls": func(v value) { s.TLS = v.boolean() },
 	})
 	if s.Address == "" {
 		v.fault("address is missing, must be host:port")

@@ -115,7 +115,12 @@ upstreams:
 }
 
 func TestWhatIsNoConfigurationSaysWhy(t *testing.T) {
+	const valid = "\nupstreams: [{name: a, prefix: /, url: http://a, limits: 1/s}]"
+	_, noFile := os.ReadFile("/none")
 	for yaml, want := range map[string]string{
+		"redis: {}" + valid: "x.yaml:1: redis: address is missing, must be host:port",
+		"redis: {address: here, password_file: /none}" + valid: `x.yaml:1: redis.address: is "here", must be host:port` +
+			"\nx.yaml:1: redis.password_file: " + errors.Unwrap(noFile).Error(),
 		"":                       "x.yaml: is empty, must have upstreams",
 		"# nothing":              "x.yaml: is empty, must have upstreams",
 		"a: [\nb":                "x.yaml:2: did not find expected ',' or ']'",
@@ -137,6 +142,9 @@ func TestWhatIsNoConfigurationSaysWhy(t *testing.T) {
 func TestEveryFieldIsRead(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "answer.json"), []byte(`{"cached":true}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("password\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "egressproxy.yaml")
@@ -206,6 +214,10 @@ upstreams:
 			Buffer: defaultBuffer,
 			line:   24,
 		}},
+	}
+	opts, err := got.Redis.options()
+	if err != nil || opts.Addr != "redis:6379" || opts.Username != "u" || opts.Password != "password" || opts.DB != 2 || opts.TLSConfig.ServerName != "redis" {
+		t.Errorf("Redis is called with %+v, %v", opts, err)
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\n%+v\n%+v, want\n%+v\n%+v\n%+v", got, got.Upstreams[0], got.Upstreams[1], want, want.Upstreams[0], want.Upstreams[1])

@@ -84,6 +84,7 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 		log.Error("ended", "error", err)
 		return exitFault
 	}
+	log.Info("ended: all requests have been answered")
 	return exitOK
 }
 
@@ -118,17 +119,12 @@ func serve(cfg *Config, load func() (*Config, error), log *slog.Logger, getenv f
 		case err := <-failed:
 			return err
 		case sig := <-signals:
-			if sig == syscall.SIGHUP {
-				p.reload(load)
-				continue
+			if sig != syscall.SIGHUP {
+				log.Info("shutting down", "delay", p.cfg.Shutdown.Delay.String(), "timeout", p.cfg.Shutdown.Timeout.String())
+				return s.stop(p.cfg.Shutdown, signals)
 			}
+			p.reload(load)
 		}
-		log.Info("shutting down", "delay", p.cfg.Shutdown.Delay, "timeout", p.cfg.Shutdown.Timeout)
-		if err := s.stop(p.cfg.Shutdown, signals); err != nil {
-			return err
-		}
-		log.Info("all requests have been answered")
-		return nil
 	}
 }
 
