@@ -156,3 +156,36 @@ func TestTheEndWaitsForUpgradedConnections(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// When the end is near no connection is used again, whoever answers; but one may still be upgraded.
+func TestEachAnswerNearTheEndClosesItsConnection(t *testing.T) {
+	echo := echoing(t)
+	p := newPair(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			echo(w, r)
+		}
+	}, `limits: 1000/s, retries: {attempts: 1}`)
+	for _, leaving := range []bool{false, true} {
+		p.proxy.leaving.Store(leaving)
+		for path, status := range map[string]int{"/": 200, "/%2e%2e": 400} {
+			resp, err := p.client.Get(p.url + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != status || resp.Close != leaving {
+				t.Errorf("%s, leaving %t: %s, closes %t", path, leaving, resp.Status, resp.Close)
+			}
+		}
+		upgraded(t, p.url)
+	}
+	p.upstream.Close()
+	resp, err := p.client.Post(p.url, "", nil) // a problem of the upstream's
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 502 || !resp.Close {
+		t.Errorf("%s, closes %t", resp.Status, resp.Close)
+	}
+}
