@@ -175,6 +175,7 @@ func (p *Pacer) askTree(w *waiter, now time.Duration) (answer gate.Answer, leads
 			}
 			if q.parent != nil {
 				q.parent.tree.fair.unready(&q.tree.class)
+				q.parent.refresh(now) // w may have come in place of one who stood there, and does not now
 			}
 			return gate.Answer{At: p.changes(w.heard, due, now), Again: true}, true
 		}
