@@ -37,7 +37,8 @@ type Config struct {
 	Parent *Pacer
 
 	// Weight is this pacer's share of Parent while others wait there too: twice the Weight
-	// gets twice the starts, each taken for its largest share of any of Parent's limits.
+	// gets twice the starts, each taken for its largest share of any of Parent's limits, at a
+	// cost of 1 at least.
 	// Parent's own callers are one more child of weight 1. Nobody is owed what it did not
 	// want. 0 means 1; 1,000,000 is the most.
 	Weight int
