@@ -89,8 +89,7 @@ func (d *document) checkShared(u *Upstream, field string) {
 	if u.Flights == 0 {
 		d.fault(u.line, field, "flights is missing, must be set where redis is: it bounds who waits there")
 	}
-	rdb := redis.NewClient(new(redis.Options)) // never called
-	defer rdb.Close()
+	var rdb *redis.Client // New does not call it
 	if _, err := redispacer.New(rdb, "check", u.shared(nil)); err != nil {
 		d.faultsOf(u.line, field+".redis", err)
 	}
