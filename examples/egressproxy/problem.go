@@ -50,33 +50,32 @@ func newProblem(kind, detail string) problem {
 	return p
 }
 
-// failure returns the problem of a request that ended with err, if somebody is left to be told:
-// not where the client has gone.
-func failure(err error, client context.Context) (p problem, told bool) {
+// failure returns the problem of a request that ended with err. A client that has gone hears
+// nothing of it.
+func failure(err error, client context.Context) problem {
 	detail := retrypolicy.ErrorText(err) // no query, credentials or header values
+	kind := "unreachable"
 	switch {
-	case client.Err() == context.Canceled:
-		return newProblem("shutting-down", ""), context.Cause(client) == errShutdown
+	case client.Err() == context.Canceled: // by the end of the process, or nobody is left
+		kind, detail = "shutting-down", ""
 	case errors.Is(err, pacer.ErrQueueFull):
-		p = newProblem("queue-full", detail)
+		kind = "queue-full"
 	case errors.Is(err, pacer.ErrMaxWait):
-		p = newProblem("max-wait", detail)
+		kind = "max-wait"
 	case errors.Is(err, pacer.ErrPaused):
-		p = newProblem("paused", detail)
+		kind = "paused"
 	case errors.Is(err, pacer.ErrDown):
-		p = newProblem("down", detail)
+		kind = "down"
 	case errors.Is(err, pacer.ErrTooCostly):
-		return newProblem("too-costly", detail), true
+		kind = "too-costly"
 	case errors.Is(err, pacer.ErrDeadline):
-		p = newProblem("deadline", detail)
+		kind = "deadline"
 	case errors.Is(err, redispacer.ErrUnavailable):
-		p = newProblem("quota-unavailable", detail)
+		kind = "quota-unavailable"
 	case timedOut(err):
-		p = newProblem("upstream-timeout", detail)
-	default:
-		p = newProblem("unreachable", detail)
+		kind = "upstream-timeout"
 	}
-	return p, true
+	return newProblem(kind, detail)
 }
 
 func timedOut(err error) bool {

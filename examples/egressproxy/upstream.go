@@ -160,10 +160,7 @@ func (u *upstream) modify(resp *http.Response) error {
 
 // fail answers a request that came to nothing.
 func (u *upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p, told := failure(err, r.Context())
-	if !told {
-		return
-	}
+	p := failure(err, r.Context())
 	if p.Status != http.StatusUnprocessableEntity {
 		p.after(err, u.queue.stats(r.Context()).Predicted)
 	}
