@@ -49,7 +49,9 @@ func overhead(e effort) (table, error) {
 	t := table{
 		About: "What a chain of retries over a limiter costs a request that succeeds at once: in nanoseconds and allocations " +
 			"over a transport that answers at once, and over a real connection on loopback as a multiple of the bare client, for " +
-			"a GET and for a POST of 200 bytes. Medians of calls in turn.",
+			"a GET and for a POST of 200 bytes. Medians of calls in turn. rehttp is cheaper: it gives an attempt no context of its own, " +
+			"reads no quotas, and its limiter hears of no failure. A layer that did nothing but give a request a context would add " +
+			"one or two per cent on loopback.",
 		Columns: []string{"ns", "allocations", "GET", "POST"},
 		Chart:   chart{Name: "overhead", Title: "A GET over a transport that answers at once (ns)"},
 	}
