@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,11 +61,15 @@ func TestThousandClientsWithABadNetwork(t *testing.T) {
 				var pacers []*Pacer
 				var wg sync.WaitGroup
 				live := func() {
-					p := mustNew(t, f, Config{Limits: []pacer.Limit{limit}, Timeout: 250 * ms})
-					pacers = append(pacers, p)
+					rdb := &mortal{UniversalClient: f}
+					p := mustNew(t, rdb, Config{Limits: []pacer.Limit{limit}, Timeout: 250 * ms})
 					life, die := context.WithCancel(ctx)
-					time.AfterFunc(time.Duration(random.ExpFloat64()*float64(100*time.Second)), func() {
-						p.remote.script.rdb = dead{} // it gives back nothing
+					mu.Lock()
+					pacers = append(pacers, p)
+					lifetime := time.Duration(random.ExpFloat64() * float64(100*time.Second))
+					mu.Unlock()
+					time.AfterFunc(lifetime, func() {
+						rdb.dead.Store(true) // it gives back nothing
 						die()
 					})
 					wg.Go(func() {
@@ -84,7 +89,7 @@ func TestThousandClientsWithABadNetwork(t *testing.T) {
 					live()
 				}
 				for range clients * 45 / 1000 { // others take the place of those who die
-					time.AfterFunc(rand.N(end), live)
+					time.AfterFunc(time.Duration(chance()*float64(end)), live)
 				}
 				time.Sleep(end)
 				cancel()
@@ -114,11 +119,17 @@ func TestThousandClientsWithABadNetwork(t *testing.T) {
 	}
 }
 
-// dead is the Redis of a process that is no more.
-type dead struct{ redis.Scripter }
+// A mortal is the client of a process that may die: then nothing of it reaches Redis.
+type mortal struct {
+	redis.UniversalClient
+	dead atomic.Bool
+}
 
-func (dead) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *redis.Cmd {
-	cmd := redis.NewCmd(ctx)
-	cmd.SetErr(errors.New("dead"))
-	return cmd
+func (m *mortal) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	if m.dead.Load() {
+		cmd := redis.NewCmd(ctx)
+		cmd.SetErr(errors.New("dead"))
+		return cmd
+	}
+	return m.UniversalClient.EvalSha(ctx, sha, keys, args...)
 }
