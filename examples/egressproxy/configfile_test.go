@@ -129,6 +129,9 @@ func TestWhatIsNoConfigurationSaysWhy(t *testing.T) {
 		"upstreams: []":          "x.yaml:1: upstreams is missing, must have at least one",
 		"upstreams:":             "x.yaml:1: upstreams: is empty, must be a list",
 		"listen: :80\n---\na: 1": "x.yaml: holds a second document, must be one",
+		"listen: :80\n---\na: [": "x.yaml:3: did not find expected node content",
+		"listen: :65536" + valid: `x.yaml:1: listen: is ":65536", must be host:port`,
+		"\nupstreams: [{name: a, prefix: /, url: http://a, limits: 1/s, tenants: {header: host}}]": `x.yaml:2: upstreams[0].tenants.header: is "host", must be another header: by host, upstreams are told apart`,
 	} {
 		if _, err := parseConfig("x.yaml", []byte(yaml)); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", yaml, err, want)
