@@ -25,7 +25,9 @@ func readAhead(ctx context.Context, w http.ResponseWriter, r *http.Request, most
 	_, err := io.ReadFull(r.Body, body)
 	if !stop() {
 		<-cut
-		w.Header().Set("Connection", "close") // nothing can be read from it any more
+		if r.ProtoMajor == 1 { // HTTP/2 loses but the stream
+			w.Header().Set("Connection", "close") // nothing can be read from it any more
+		}
 		return nil, ctx.Err()
 	}
 	if err != nil {

@@ -48,7 +48,7 @@ upstreams:
   - name: e
     prefix: /d
     url: https://d
-    limits: 20/s bucket 3
+    limits: 20/s bucket 5000000000
     costs: {tokens: X-Tokens}
     redis: {key: e}
 `
@@ -93,7 +93,7 @@ upstreams:
 		`32: upstreams[5]: has redis, so the file must have redis at its top`,
 		`32: upstreams[5]: costs names "tokens", must be a unit that a limit counts in`,
 		`32: upstreams[5]: flights is missing, must be set where redis is: it bounds who waits there`,
-		`32: upstreams[5].redis: Config.Limits[0].Bucket is 3, must be 0`,
+		`32: upstreams[5].redis: Config.Limits[0].Bucket is 5000000000, must be at most 4294967296`,
 	}
 	_, err := parseConfig("x.yaml", []byte(yaml))
 	if err == nil {
