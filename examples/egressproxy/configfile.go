@@ -81,10 +81,18 @@ func (v value) config(dir string) *Config {
 
 func (v value) address() string {
 	s, ok := v.text()
-	if _, _, err := net.SplitHostPort(s); ok && err != nil {
+	if ok && !isAddress(s) {
 		v.fault("is %q, must be host:port", s)
 	}
 	return s
+}
+
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	return err == nil
 }
 
 func (v value) shutdown(s *Shutdown) {
@@ -296,8 +304,11 @@ func (v value) fallback(dir string) *Fallback {
 
 func (v value) headerName() string {
 	s, ok := v.text()
-	if ok && !httpguts.ValidHeaderFieldName(s) {
+	switch {
+	case ok && !httpguts.ValidHeaderFieldName(s):
 		v.fault("is %q, must be the name of a header", s)
+	case strings.EqualFold(s, "Host"):
+		v.fault("is %q, must be another header: by host, upstreams are told apart", s)
 	}
 	return http.CanonicalHeaderKey(s)
 }

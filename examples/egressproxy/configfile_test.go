@@ -48,7 +48,7 @@ upstreams:
   - name: e
     prefix: /d
     url: https://d
-    limits: 20/s bucket 3
+    limits: 20/s bucket 5000000000
     costs: {tokens: X-Tokens}
     redis: {key: e}
 `
@@ -93,7 +93,7 @@ upstreams:
 		`32: upstreams[5]: has redis, so the file must have redis at its top`,
 		`32: upstreams[5]: costs names "tokens", must be a unit that a limit counts in`,
 		`32: upstreams[5]: flights is missing, must be set where redis is: it bounds who waits there`,
-		`32: upstreams[5].redis: Config.Limits[0].Bucket is 3, must be 0`,
+		`32: upstreams[5].redis: Config.Limits[0].Bucket is 5000000000, must be at most 4294967296`,
 	}
 	_, err := parseConfig("x.yaml", []byte(yaml))
 	if err == nil {
@@ -129,6 +129,9 @@ func TestWhatIsNoConfigurationSaysWhy(t *testing.T) {
 		"upstreams: []":          "x.yaml:1: upstreams is missing, must have at least one",
 		"upstreams:":             "x.yaml:1: upstreams: is empty, must be a list",
 		"listen: :80\n---\na: 1": "x.yaml: holds a second document, must be one",
+		"listen: :80\n---\na: [": "x.yaml:3: did not find expected node content",
+		"listen: :65536" + valid: `x.yaml:1: listen: is ":65536", must be host:port`,
+		"\nupstreams: [{name: a, prefix: /, url: http://a, limits: 1/s, tenants: {header: host}}]": `x.yaml:2: upstreams[0].tenants.header: is "host", must be another header: by host, upstreams are told apart`,
 	} {
 		if _, err := parseConfig("x.yaml", []byte(yaml)); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", yaml, err, want)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,8 +89,11 @@ func (d *document) parse(text []byte) (value, error) {
 	if err := decoder.Decode(&root); err != nil {
 		return value{}, err // io.EOF where it is empty
 	}
-	if err := decoder.Decode(new(yaml.Node)); err == nil {
+	switch err := decoder.Decode(new(yaml.Node)); {
+	case err == nil:
 		return value{}, errors.New("holds a second document, must be one")
+	case err != io.EOF:
+		return value{}, err // what follows is not even YAML
 	}
 	return value{d, root.Content[0], ""}, nil
 }

@@ -102,7 +102,7 @@ func (o *options) override(cfg *Config) error {
 		if f.given == "" {
 			continue
 		}
-		if _, _, err := net.SplitHostPort(f.given); err != nil {
+		if !isAddress(f.given) {
 			return fmt.Errorf("egressproxy: invalid value %q for flag -%s: must be host:port", f.given, f.name)
 		}
 		*f.set = f.given

@@ -30,6 +30,7 @@ var kinds = map[string]problem{
 	"no-upstream":       {Title: "No upstream is configured for this", Status: http.StatusNotFound},
 	"no-tunnel":         {Title: "CONNECT is not allowed: this is no open proxy", Status: http.StatusMethodNotAllowed},
 	"bad-request":       {Title: "The request cannot be forwarded", Status: http.StatusBadRequest},
+	"slow-body":         {Title: "The request's body did not come in time", Status: http.StatusRequestTimeout},
 	"too-costly":        {Title: "The request costs more than a limit ever allows", Status: http.StatusUnprocessableEntity},
 	"queue-full":        {Title: "Too many requests wait already", Status: http.StatusTooManyRequests},
 	"max-wait":          {Title: "The wait for a slot would be too long", Status: http.StatusTooManyRequests},

@@ -135,6 +135,7 @@ func TestWhatCostsTooMuchIsNotToBeAskedAgain(t *testing.T) {
 		wantProblem(t, ask(p, "GET", "/", "X-Tokens", "101"), "too-costly", "api",
 			"pacedhttp: not sent: pacer: too costly (101 tokens where the limit is 100)", "")
 		wantProblem(t, ask(p, "GET", "/", "X-Tokens", "many"), "bad-request", "api", "X-Tokens must be a whole number of tokens", "")
+		wantProblem(t, ask(p, "GET", "/", "X-Tokens", "1", "X-Tokens", "90"), "bad-request", "api", "X-Tokens must be a whole number of tokens", "")
 		began := time.Now()
 		for range 2 {
 			if w := ask(p, "GET", "/", "X-Tokens", "60"); w.Code != 200 {

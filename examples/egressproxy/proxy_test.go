@@ -54,6 +54,9 @@ func TestOnlyConfiguredUpstreamsAreReached(t *testing.T) {
 		{"/api/..%2fx", "any", "400"},
 		{`/api/..%5cx`, "any", "400"},
 		{"/api/./x", "any", "400"},
+		{"/api/..;a=b/x", "any", "400"},
+		{"/api/%2e%2e%3b/x", "any", "400"},
+		{"/api/a;..", "any", "http://api/v1/a;.. host "},
 		{"/api/..x", "any", "http://api/v1/..x host "},
 	} {
 		r := httptest.NewRequest("GET", tt.target, nil)
@@ -127,7 +130,7 @@ func TestHopByHopHeadersEndAtTheProxy(t *testing.T) {
 		"Connection": {"X-Mine, close"}, "X-Mine": {"1"}, "Keep-Alive": {"5"}, "Proxy-Connection": {"x"}, "Te": {"gzip, trailers"},
 		"Proxy-Authorization": {"secret"}, "Transfer-Encoding": {"x"}, "Upgrade": {"x"},
 		"Authorization": {"token"}, "Traceparent": {"00-1-2-3"}, "Via": {"1.0 before"}, "X-End": {"2"},
-		"Forwarded": {"for=1"}, "X-Forwarded-For": {"1"}, "X-Forwarded-Host": {"2"}, "X-Forwarded-Proto": {"3"},
+		"Forwarded": {"for=1"}, "X-Forwarded-For": {"1"}, "X-Forwarded-Host": {"2"}, "X-Forwarded-Proto": {"3"}, "X-Forwarded-Port": {"4"},
 	})
 	want := http.Header{
 		"Te": {"trailers"}, "Authorization": {"token"}, "Traceparent": {"00-1-2-3"}, "Via": {"1.0 before", "1.1 egressproxy"},
@@ -140,7 +143,7 @@ func TestHopByHopHeadersEndAtTheProxy(t *testing.T) {
 
 func TestWhoAsksIsToldOnlyWhereTheFileSaysSoAndNeverAsTheClientSays(t *testing.T) {
 	sent := headersSent(t, `upstreams: [{name: a, prefix: /, url: "http://a", limits: 1/s, x_forwarded: true}]`, http.Header{
-		"Forwarded": {"for=1"}, "X-Forwarded-For": {"1"}, "X-Forwarded-Host": {"2"}, "X-Forwarded-Proto": {"3"},
+		"Forwarded": {"for=1"}, "X-Forwarded-For": {"1"}, "X-Forwarded-Host": {"2"}, "X-Forwarded-Proto": {"3"}, "X-Forwarded-Port": {"4"},
 	})
 	want := http.Header{
 		"X-Forwarded-For": {"192.0.2.7"}, "X-Forwarded-Host": {"example.com"}, "X-Forwarded-Proto": {"http"},
@@ -148,6 +151,25 @@ func TestWhoAsksIsToldOnlyWhereTheFileSaysSoAndNeverAsTheClientSays(t *testing.T
 	}
 	if !maps.EqualFunc(sent, want, slices.Equal[[]string]) {
 		t.Errorf("sent %v\nwant %v", sent, want)
+	}
+}
+
+// Whoever speaks HTTP/2 with the upstream through an upgraded connection is not counted.
+func TestNoUpgradeIsToAnotherHTTP(t *testing.T) {
+	for protocol, want := range map[string][]string{
+		"websocket":      {"Connection", "Upgrade", "User-Agent", "Via"},
+		"h2c":            {"User-Agent", "Via"},
+		"websocket, H2C": {"User-Agent", "Via"},
+		"HTTP/2.0":       {"User-Agent", "Via"},
+	} {
+		in := http.Header{"Connection": {"Upgrade"}, "Upgrade": {protocol}}
+		if protocol != "websocket" {
+			in.Set("HTTP2-Settings", "AAMAAABk")
+		}
+		sent := headersSent(t, `upstreams: [{name: a, prefix: /, url: "http://a", limits: 1/s}]`, in)
+		if got := slices.Sorted(maps.Keys(sent)); !slices.Equal(got, want) {
+			t.Errorf("%s: sent %q, want %q", protocol, got, want)
+		}
 	}
 }
 

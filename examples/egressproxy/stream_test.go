@@ -13,9 +13,11 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -356,6 +358,50 @@ func TestASlowSenderHoldsNoSlot(t *testing.T) {
 	}
 	if got, _ := io.ReadAll(resp.Body); string(got) != "body" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A dribble is the request of a client that sends its small body too slowly.
+type dribble struct {
+	*httptest.ResponseRecorder
+	body *io.PipeReader
+}
+
+// SetReadDeadline ends a read that waits, as net/http's does.
+func (d dribble) SetReadDeadline(time.Time) error {
+	return d.body.CloseWithError(os.ErrDeadlineExceeded)
+}
+
+func TestASlowSenderIsNotWaitedForBeyondTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := proxyOf(t, answers200(0), `upstreams: [{name: api, prefix: /, url: "http://api", limits: 1/s, timeout: 3s}]`)
+		body, _ := io.Pipe()
+		r := httptest.NewRequest("POST", "/", body)
+		r.ContentLength = 4
+		w := dribble{httptest.NewRecorder(), body}
+		began := time.Now()
+		p.ServeHTTP(w, r)
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("it took %v, want the timeout of 3s", took)
+		}
+		wantProblem(t, w.ResponseRecorder, "slow-body", "api", "", "")
+	})
+}
+
+// Who is still sending when the process ends is told so.
+func TestASlowSenderIsToldOfTheEnd(t *testing.T) {
+	p := newPair(t, func(w http.ResponseWriter, r *http.Request) {}, `limits: 1000/s`)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo")
+	eventually(t, "it is under way", func() bool { return p.underWay.Load() == 1 })
+	p.cut(errShutdown)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || !resp.Close {
+		t.Errorf("%v, %v, want a 503 that ends the connection", resp, err)
 	}
 }
 

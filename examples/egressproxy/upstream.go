@@ -93,8 +93,15 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer end()
 		ctx = by
 	}
-	ahead, err := readAhead(ctx, r, u.Buffer)
-	if err != nil {
+	ahead, err := readAhead(ctx, w, r, u.Buffer)
+	switch {
+	case err == context.DeadlineExceeded:
+		u.answer(w, newProblem("slow-body", ""))
+		return
+	case err == context.Canceled:
+		u.fail(w, r.WithContext(ctx), err)
+		return
+	case err != nil:
 		u.answer(w, newProblem("bad-request", "the body ended too soon"))
 		return
 	}
@@ -111,12 +118,12 @@ func (u *upstream) context(r *http.Request) (context.Context, error) {
 		ctx = withTenant(ctx, r.Header.Get(u.Tenants.Header))
 	}
 	for unit, name := range u.Costs {
-		said := r.Header.Get(name)
-		if said == "" {
+		said := r.Header.Values(name)
+		if len(said) == 0 || len(said) == 1 && said[0] == "" {
 			continue
 		}
-		cost, err := strconv.Atoi(said)
-		if err != nil || cost < 0 {
+		cost, err := strconv.Atoi(said[0])
+		if err != nil || cost < 0 || len(said) > 1 {
 			return nil, fmt.Errorf("%s must be a whole number of %s", name, unit)
 		}
 		ctx = pacer.WithCost(ctx, unit, cost)
@@ -135,6 +142,16 @@ func (u *upstream) rewrite(r *httputil.ProxyRequest) {
 	out.URL.RawQuery = r.In.URL.RawQuery // as it came: nothing here decides by it
 	out.Trailer = r.In.Trailer           // not a copy: it is filled when the body ends
 	out.Header.Add("Via", strings.TrimPrefix(r.In.Proto, "HTTP/")+" "+via)
+	for name := range out.Header {
+		if strings.HasPrefix(name, "X-Forwarded-") { // ReverseProxy knows three of them
+			delete(out.Header, name)
+		}
+	}
+	if protocol := strings.ToLower(out.Header.Get("Upgrade")); strings.Contains(protocol, "h2c") || strings.Contains(protocol, "http/") {
+		out.Header.Del("Upgrade") // over HTTP in HTTP requests would pass uncounted, to any path
+		out.Header.Del("Connection")
+		out.Header.Del("Http2-Settings")
+	}
 	if u.Forwarded {
 		r.SetXForwarded()
 	}
@@ -209,6 +226,7 @@ func climbs(escaped string) bool {
 		return true
 	}
 	for segment := range strings.SplitSeq(strings.ReplaceAll(decoded, `\`, "/"), "/") {
+		segment, _, _ = strings.Cut(segment, ";") // servers that know path parameters take them off first
 		if segment == "." || segment == ".." {
 			return true
 		}
