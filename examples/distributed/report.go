@@ -63,8 +63,8 @@ busiest      %d requests, of %d allowed: the most the server counted in any
              %v, the period less %v, as what starts a period apart
              may arrive closer
 time         %s of at least %s, in which the requests let in fit the quota
-round trips  %.2f to Redis for each attempt: to reserve a start, and again
-             shortly before one that is far off, in case of a pause
+round trips  %.2f to Redis for each attempt: to reserve a start, or to be
+             told when to ask for one that is far off
 `, r.Busiest, cfg.Quota, cfg.Window(), cfg.Tolerance,
 		demo.Seconds(r.took), demo.Seconds(cfg.Ideal(r.Record)), float64(all.roundTrips)/float64(max(all.attempts, 1)))
 }

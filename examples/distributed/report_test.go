@@ -73,8 +73,8 @@ busiest      3 requests, of 2 allowed: the most the server counted in any
              980ms, the period less 20ms, as what starts a period apart
              may arrive closer
 time         2.01s of at least 2.00s, in which the requests let in fit the quota
-round trips  1.60 to Redis for each attempt: to reserve a start, and again
-             shortly before one that is far off, in case of a pause
+round trips  1.60 to Redis for each attempt: to reserve a start, or to be
+             told when to ask for one that is far off
 `)
 }
 
