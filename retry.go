@@ -97,7 +97,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.last = outcome{}
 
 		if err == nil && a.judge(resp, nil) == retrypolicy.Accept {
-			c.policy.Accepted(n)
+			c.policy.CountCall(n)
 			a.done(resp, nil, retrypolicy.Accept)
 			return c.end(n, retrypolicy.ReasonAccepted, resp, nil)
 		}

@@ -113,12 +113,9 @@ func (p *Pacer) Stats() Stats {
 		stats.OldestInFlight = wall.Add(at - now)
 	}
 	p.pass(now)
-	stats.State, stats.Cause = p.states.state, p.states.cause
-	if until := p.pausedUntil(); until > now {
+	var until time.Duration
+	if stats.State, stats.Cause, until = p.shows(now); until > now {
 		stats.PausedUntil = when(until)
-		if stats.State != StateDown && p.learned.pausedUntil() == until {
-			stats.State, stats.Cause = StatePaused, p.learned.cause(now)
-		}
 	}
 	one := p.estimate(context.Background(), new(Slot))
 	head := &waiter{pacer: p, ctx: context.Background(), slot: one}
@@ -141,17 +138,24 @@ func (p *Pacer) Stats() Stats {
 	return stats
 }
 
+// shows returns p's own state, its cause, and the end of the pause, which may lie in the past. A
+// quota that is used up shows as a pause. It needs p.mu.
+func (p *Pacer) shows(now time.Duration) (state State, cause string, until time.Duration) {
+	state, cause, until = p.states.state, p.states.cause, p.pausedUntil()
+	if until > now && state != StateDown && p.learned.pausedUntil() == until {
+		state, cause = StatePaused, p.learned.cause(now)
+	}
+	return state, cause, until
+}
+
 // statsAbove makes stats tell what holds callers of p back above: the strictest there is on the
 // way up. It needs p.mu.
 func (p *Pacer) statsAbove(stats *Stats, head *waiter, now time.Duration, when func(time.Duration) time.Time) {
 	strict := [...]int{StateFlowing: 0, StateProbing: 1, StatePaused: 2, StateDown: 3}
 	for q := p.parent; q != nil; q = q.parent {
 		q.pass(now)
-		state, cause := q.states.state, q.states.cause
-		if until := q.pausedUntil(); until > now {
-			if state != StateDown && q.learned.pausedUntil() == until {
-				state, cause = StatePaused, q.learned.cause(now)
-			}
+		state, cause, until := q.shows(now)
+		if until > now {
 			if at := when(until); at.After(stats.PausedUntil) {
 				stats.PausedUntil = at
 				if state == StatePaused && stats.State == StatePaused {

@@ -148,12 +148,12 @@ func (p *Pacer) await(ctx context.Context, st *start, w *waiter) error {
 			return err
 		}
 		until := answer.At
-		if p.states.state != StateFlowing || p.tree != nil && w == p.queue.head {
+		heads := p.tree != nil && w == p.queue.head // it keeps time, though another may stand for p
+		if heads || p.states.state != StateFlowing {
 			until = min(until, p.expires)
 		}
-		keeps := leads || p.tree != nil && w == p.queue.head
 		p.mu.Unlock()
-		if keeps && until != forever {
+		if (heads || leads) && until != forever {
 			p.sleeper.Until(min(until, w.latest), ctx.Done(), w.wake)
 		} else {
 			left := w.latest - now

@@ -127,9 +127,10 @@ func (p *Policy) Next(ctx context.Context, a Attempt) Decision {
 	return p.Decide(ctx, &a, p.Classify(a))
 }
 
-// Accepted says that a call's attempt of this number, counted from 1, brought what is
-// [Accept] without an error: nothing is left to be decided, but the Budget counts the call.
-func (p *Policy) Accepted(number int) {
+// CountCall tells the Budget of a call's attempt, counted from 1; the first counts as the call.
+// [Policy.Decide] does so itself: CountCall is for who need not ask it, since the attempt brought
+// what is [Accept] without an error.
+func (p *Policy) CountCall(number int) {
 	if number == 1 {
 		p.cfg.Budget.countCall()
 	}
@@ -137,9 +138,7 @@ func (p *Policy) Accepted(number int) {
 
 // Decide is [Policy.Next] for an attempt on which [Policy.Classify] has given its verdict.
 func (p *Policy) Decide(ctx context.Context, a *Attempt, v Verdict) Decision {
-	if a.Number == 1 {
-		p.cfg.Budget.countCall()
-	}
+	p.CountCall(a.Number)
 	switch {
 	case v == Accept && a.Err == nil:
 		return stop(v, ReasonAccepted)

@@ -69,3 +69,16 @@ func contextWithTimeout(t *testing.T, d time.Duration) (context.Context, context
 }
 
 func contains(err error, text string) bool { return strings.Contains(err.Error(), text) }
+
+// scriptWithClock is the script on a clock of the test's own, which is under a key of Redis.
+func scriptWithClock() *redis.Script {
+	return redis.NewScript(strings.Replace(source, "local now = time[1] * 1000000 + time[2]", "local now = tonumber(redis.call('GET', 'clock'))", 1))
+}
+
+// seeds returns how many worlds a random test makes.
+func seeds(usual, all uint64) uint64 {
+	if *whole {
+		return all
+	}
+	return usual
+}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,12 +214,8 @@ func TestMicrosecondsNeverLoosenALimit(t *testing.T) {
 func TestEachProcessHoldsItsOwnStartsToItsOwnLimits(t *testing.T) {
 	t.Parallel()
 	rdb := startServer(t).client(t)
-	withClock := redis.NewScript(strings.Replace(source, "local now = time[1] * 1000000 + time[2]", "local now = tonumber(redis.call('GET', 'clock'))", 1))
-	seeds := uint64(100)
-	if *whole {
-		seeds = 2000
-	}
-	for seed := range seeds {
+	withClock := scriptWithClock()
+	for seed := range seeds(100, 2000) {
 		random := rand.New(rand.NewPCG(seed, 4))
 		now := int64(1_800_000_000_000_000)
 		var all []oracleStart // of costs by the two units that there are

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -183,12 +182,8 @@ func (o *oracle) broken() error {
 func TestTheScriptDecidesLikeItsOracle(t *testing.T) {
 	t.Parallel()
 	rdb := startServer(t).client(t)
-	withClock := redis.NewScript(strings.Replace(source, "local now = time[1] * 1000000 + time[2]", "local now = tonumber(redis.call('GET', 'clock'))", 1))
-	seeds := uint64(150)
-	if *whole {
-		seeds = 3000
-	}
-	for seed := range seeds {
+	withClock := scriptWithClock()
+	for seed := range seeds(150, 3000) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		if err := compare(t, rdb, withClock, random, fmt.Sprint("quota", seed), 1+int(seed%3)); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)

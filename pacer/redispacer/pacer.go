@@ -51,10 +51,7 @@ func (p *Pacer) TryAcquire(ctx context.Context) (*pacer.Slot, error) {
 	if !errors.Is(refusal, pacer.ErrNotNow) || p.Stats().Waiting > 0 {
 		return slot, refusal
 	}
-	p.remote.queue.Lock()
-	patience := p.remote.timeout()
-	p.remote.queue.Unlock()
-	soon, cancel := context.WithTimeout(ctx, patience)
+	soon, cancel := context.WithTimeout(ctx, p.remote.patience())
 	defer cancel()
 	slot, err := p.Acquire(soon)
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
@@ -72,10 +69,7 @@ func (p *Pacer) Allow() bool {
 	if p.Pacer.Allow() {
 		return true
 	}
-	p.remote.queue.Lock()
-	patience := p.remote.timeout()
-	p.remote.queue.Unlock()
-	soon, cancel := context.WithTimeout(context.Background(), patience)
+	soon, cancel := context.WithTimeout(context.Background(), p.remote.patience())
 	defer cancel()
 	return p.Stats().Waiting == 0 && p.Wait(soon) == nil
 }

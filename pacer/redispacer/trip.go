@@ -129,6 +129,13 @@ func (r *remote) begin(t *trip, now time.Duration) {
 	go r.travel(t, r.timeout())
 }
 
+// patience is timeout for who does not hold the queue's lock.
+func (r *remote) patience() time.Duration {
+	r.queue.Lock()
+	defer r.queue.Unlock()
+	return r.timeout()
+}
+
 // timeout is how long an answer may take.
 func (r *remote) timeout() time.Duration {
 	patience := r.fixed
