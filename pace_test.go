@@ -340,3 +340,28 @@ func TestPacingCountsTowardsTheDeadline(t *testing.T) {
 		}
 	})
 }
+
+// A fickleContext has ended when it is asked for the second time.
+type fickleContext struct {
+	context.Context
+	asked int
+}
+
+func (c *fickleContext) Err() error {
+	if c.asked++; c.asked > 1 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestAStartThatComesAsTheContextEndsIsGivenBack(t *testing.T) {
+	p := pacer.Burst(1, time.Hour)
+	rt := pacedhttp.New(pacedhttp.RoundTripperFunc(func(*http.Request) (*http.Response, error) {
+		t.Error("it was sent")
+		return nil, errors.New("sent")
+	}), pacedhttp.Pace(p))
+	req := newRequest(t, "GET", nil).WithContext(&fickleContext{Context: context.Background()})
+	if _, err := rt.RoundTrip(req); !errors.Is(err, context.Canceled) || p.Stats().Granted != 0 {
+		t.Errorf("got %v, and %d starts count; want the context's error and none", err, p.Stats().Granted)
+	}
+}
