@@ -564,24 +564,29 @@ end
 
 -- The line: 14 bytes for each process that waits: who, its turn, and until when it has
 -- promised to ask again. Turns are rounds, in which each has one start. Who broke its promise
--- has lost its place, and a second later its turn. Who waits for nothing but has starts reserved keeps its turn until the last of
--- them: else one that is far away, and reserves far ahead, would have its turn ever anew.
+-- has lost its place, and a second later its turn; until then it is at most one round ahead of
+-- all. So is who waits for nothing after a start: who comes anew at each start would else have
+-- its turn ever anew, before those who wait for theirs. Who is new comes in the next round.
 
 local WAITER, TURN = 14, '>I4I4I6'
 local waiting = redis.call('GET', line) or ''
 local was = waiting
 local turns, before, place, turn = {}, 0, nil, nil -- of the others; how many of them are before me
+local first -- of the others' turns
 do
   local kept, at, ms = {}, 1, floor(now / 1000)
   while at < #waiting do
     local who, t, by = take(TURN, waiting, at)
-    local waits = t % 2 == 1
+    local waits = t % 2 == 1 and by >= ms
     t = floor(t / 2)
     if who == me then
       turn = t
-      if waits and by >= ms then place, before = #kept + 1, #turns end
-    elseif by >= ms or waits and by + POLL / 1000 >= ms then
-      if waits and by >= ms then turns[#turns + 1] = t end
+      if waits then place, before = #kept + 1, #turns end
+    elseif by + POLL / 1000 >= ms then
+      if waits then
+        turns[#turns + 1] = t
+        first = min(first or t, t)
+      end
       kept[#kept + 1] = string.sub(waiting, at, at + WAITER - 1)
     end
     at = at + WAITER
@@ -589,9 +594,9 @@ do
   waiting = kept
 end
 if not place then
-  local first = turns[1]
-  for _, t in ipairs(turns) do first = min(first, t) end
-  before, turn = #turns, turn or first or 0
+  before = #turns
+  if first then turn = turn and max(turn, first - 1) or first + 1 end
+  turn = turn or 0
 end
 
 -- How many starts others have before my next.
@@ -648,8 +653,8 @@ if ask > 0 then
   local soon = due(costs, 0) <= now + POLL
   ask = min(ask, POLL - (me + now) % floor(POLL / 4))
   if soon then stay(place, 1, now + ask + horizon + GRACE) end
-elseif #starts > 0 and starts[#starts - 1] > now then
-  stay(nil, 0, starts[#starts - 1])
+elseif #starts > 0 and #turns > 0 then
+  stay(nil, 0, max(now, starts[#starts - 1]))
 end
 waiting = table.concat(waiting)
 if waiting == '' then
