@@ -21,12 +21,17 @@ type distant struct {
 	known atomic.Int64 // answers are good until then
 	asked []int        // costs of the last question
 	left  int          // how often somebody did not wait any more
+	lent  error        // why a fallback gives the starts; nil where none does
 }
 
 func (d *distant) Ask(now time.Duration, costs []int) gate.Answer {
 	d.asked = slices.Clone(costs)
 	if int64(now) < d.known.Load() {
-		return d.schedule.Ask(now, costs)
+		answer := d.schedule.Ask(now, costs)
+		if answer.Now(now) {
+			answer.Err = d.lent
+		}
+		return answer
 	}
 	time.AfterFunc(d.trip, func() {
 		d.known.Store(int64(now + 2*d.trip))
@@ -171,6 +176,65 @@ func TestLimitsBeyondTheProcessAreSetUnlessItsGateRefuses(t *testing.T) {
 	}
 	if shared := Burst(1, time.Second).Stats().Shared; shared != nil {
 		t.Errorf("Stats.Shared of a local pacer is %+v", shared)
+	}
+}
+
+// A start that a gate's fallback let happen says why, to whoever has it: with a slot or without,
+// at once or after a wait, in whatever pacer below. The next one that it did not says nothing.
+func TestAStartByAFallbackSaysWhy(t *testing.T) {
+	cost := []Limit{{Cost: 100, Unit: "tokens", Period: time.Second}}
+	starts := []Limit{{Calls: 100, Period: time.Second}}
+	for _, tt := range []struct {
+		name  string
+		cfg   Config
+		below int // pacers
+	}{
+		{"starts", Config{Limits: starts}, 0},
+		{"flights", Config{Limits: starts, MaxInFlight: 99}, 0},
+		{"costs", Config{Limits: cost}, 0},
+		{"child", Config{Limits: starts}, 1},
+		{"grandchild, of costs", Config{Limits: cost}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				root, d := behind(t, tt.cfg)
+				p := root
+				for range tt.below {
+					p = Must(Config{Parent: p})
+				}
+				down := errors.New("down")
+				for _, lent := range []error{nil, down, nil} {
+					d.lent = lent
+					for _, how := range []string{"after a wait", "at once"} {
+						var admitted Admission
+						if err := p.Admit(t.Context(), &admitted); err != nil {
+							t.Fatal(err)
+						}
+						if got := admitted.Fallback(); got != lent {
+							t.Errorf("an Admission %s: %v, want %v", how, got, lent)
+						}
+						if slot := admitted.Slot(); slot != nil && slot.Fallback() != lent {
+							t.Errorf("its Slot %s: %v, want %v", how, slot.Fallback(), lent)
+						}
+					}
+					slot, err := p.Acquire(t.Context())
+					if err != nil || slot.Fallback() != lent {
+						t.Errorf("Acquire: %v and %v, want %v", slot.Fallback(), err, lent)
+					}
+					slot, err = p.TryAcquire(t.Context())
+					if err != nil || slot.Fallback() != lent {
+						t.Errorf("TryAcquire: %v and %v, want %v", slot.Fallback(), err, lent)
+					}
+					time.Sleep(time.Minute) // what the gate answered is old
+				}
+				if err := new(Slot).Fallback(); err != nil {
+					t.Errorf("the zero Slot: %v", err)
+				}
+			})
+		})
+	}
+	if err := (*Slot)(nil).Fallback(); err != nil {
+		t.Errorf("a nil Slot: %v", err)
 	}
 }
 

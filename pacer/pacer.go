@@ -36,6 +36,7 @@ type Pacer struct {
 
 	schedule schedule
 	remote   gate.Remote // decides instead of schedule, if there is one
+	lent     error       // by the fallback of that, or of the root's: why the newest start was; nil if it was not
 	learned  *learned    // beside either; nil until a server has said something
 	states   states      // before all of them
 	failures failures
@@ -107,6 +108,9 @@ func (a *Admission) Came() time.Time { return a.start.came() }
 
 // Waited returns how long the caller waited for its start.
 func (a *Admission) Waited() time.Duration { return a.start.at - a.start.joined }
+
+// Fallback is [Slot.Fallback] of the start, with a slot or without one.
+func (a *Admission) Fallback() error { return a.start.lent }
 
 // Admit is for layers between a program and its requests. It is [Pacer.Acquire] where it
 // makes a difference to p when a request is over or what it costs: where flights are bounded

@@ -66,7 +66,7 @@ func (a *Admission) Report(o Outcome) (pausedUntil time.Time) {
 
 // start returns what a pacer knows s by.
 func (s *Slot) start() *start {
-	return &start{s.pacer, s, s.call, s.at, s.at, s.number, s.era}
+	return &start{s.pacer, s, s.call, s.at, s.at, s.number, s.era, s.lent}
 }
 
 func (p *Pacer) report(o *Outcome, of *start, s *Slot) (pausedUntil time.Time) {

@@ -37,10 +37,13 @@ type Slot struct {
 	answered bool     // with what servers say of quotas
 	ended    bool     // by Done or Cancel
 	canceled bool
+	inFlight bool
 
-	flights      int // how many there were with it when it started; not guarded
-	inFlight     bool
 	older, newer *Slot // in flight
+
+	// Not guarded: it is as it was when the slot was granted.
+	flights int   // how many there were with it
+	lent    error // why a fallback let it start; nil where none did
 }
 
 // A charge is a cost that counts from a moment after the start.
@@ -218,6 +221,16 @@ func (s *Slot) InFlight() int {
 		}
 	}
 	return 0
+}
+
+// Fallback returns why the limits that the pacer, or one above it, shares with other processes
+// could not be reached, where that pacer's fallback let the start happen instead: for package
+// redispacer that is Config.Fallback. It is nil for any other start.
+func (s *Slot) Fallback() error {
+	if s == nil {
+		return nil
+	}
+	return s.lent
 }
 
 // cost returns what s costs by unit.

@@ -232,9 +232,11 @@ func (p *Pacer) askFirst(w *waiter, now time.Duration) gate.Answer {
 // takeAll takes a start at p and all above, which is due everywhere but in a remote gate.
 func (p *Pacer) takeAll(w *waiter, at, now time.Duration) gate.Answer {
 	if root := p.root(); root.remote != nil {
-		if answer := root.remote.Ask(now, w.slotAt(root).cost()); !answer.Now(now) {
+		answer := root.remote.Ask(now, w.slotAt(root).cost())
+		if !answer.Now(now) {
 			return answer
 		}
+		p.lent = answer.Err
 	}
 	if p.tree.children {
 		p.tree.fair.served(&p.tree.own, p.share(w.slotAt(p).cost()))

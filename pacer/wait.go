@@ -15,6 +15,7 @@ type start struct {
 	joined, at time.Duration // when the caller did, and when it started
 	number     int64         // Pacer.number with it
 	era        uint32        // of the states
+	lent       error         // Slot.lent
 }
 
 // came returns when the call came; the zero Time for a zero start.
@@ -250,6 +251,7 @@ func (p *Pacer) askLimits(s *Slot, now time.Duration) gate.Answer {
 	var answer gate.Answer
 	if p.remote != nil {
 		answer = p.remote.Ask(now, s.cost())
+		p.lent = answer.Err
 	} else {
 		answer = p.schedule.Ask(now, s.cost())
 	}
@@ -276,6 +278,14 @@ func (p *Pacer) startOf(st *start, s *Slot, call, joined, now time.Duration) {
 	if st != nil {
 		st.pacer, st.slot, st.call, st.joined, st.at = p, s, call, joined, now
 		st.number, st.era = p.number(), p.states.era
+	}
+	if p.lent != nil {
+		if s != nil {
+			s.lent = p.lent
+		}
+		if st != nil {
+			st.lent = p.lent
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func (r *remote) without(now time.Duration, costs []int) gate.Answer {
 		l.slot.Done()
 		l.have, l.slot = false, nil
 		r.counts.Fallback++
-		return gate.Answer{At: now}
+		return gate.Answer{At: now, Err: r.health.cause}
 	case l.err != nil:
 		err := l.err
 		l.err = nil

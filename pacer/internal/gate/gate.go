@@ -41,7 +41,7 @@ type Gate interface {
 type Answer struct {
 	At    time.Duration
 	Again bool  // nobody knows yet: ask again then, or when woken
-	Err   error // why there will be no start; with Again
+	Err   error // with Again: why there will be no start; else why a fallback let it happen, if one did
 }
 
 // Now reports whether the start was taken.
