@@ -1,6 +1,7 @@
 package pacedhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,8 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 	}
 	if err == nil {
 		if observer != nil {
-			observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: took.waited, Costs: took.slot.Costs(), InFlight: took.slot.InFlight()})
+			observer.slotAcquired(ctx, SlotInfo{Request: req, Waited: took.waited, Costs: took.slot.Costs(), InFlight: took.slot.InFlight(),
+				Fallback: cmp.Or(took.slot.Fallback(), held.start.Fallback())})
 		}
 		return nil
 	}

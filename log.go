@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
@@ -18,23 +19,38 @@ import (
 //
 //	Error  a call that failed for good
 //	Warn   a retry and its reason; a fallback; a pause of the pacer and until when; a slot that the
-//	       pacer refused, why, and the wait that it would have been, and a call that ends for that
+//	       pacer refused, why, and the wait that it would have been, and a call that ends for that;
+//	       once a minute at most, that a shared pacer's fallback paces calls, and why
 //	Info   a call that waits for a slot for 10 s, and every minute after: why, and how long yet
-//	Debug  an attempt; a slot; what the caller cancelled
+//	Debug  an attempt; a slot, one by a shared pacer's fallback with an attribute of that name; what
+//	       the caller cancelled
 //
 // The attributes are method, host, attempt, status or error, reason, waited, wait, state, cause, in
-// flight, until, delay and duration. No record holds a query, a header or user information,
-// nor the path of any URL. Before the first call it writes what [Transport.Check] finds, at
-// Warn. A nil l means slog.Default() at the time of each record.
+// flight, fallback, until, delay and duration. No record holds a query, a header or user
+// information, nor the path of any URL. Before the first call it writes what [Transport.Check]
+// finds, at Warn. A nil l means slog.Default() at the time of each record.
 func Log(l *slog.Logger) Middleware {
+	acquired := record(l, slog.LevelDebug, "slot acquired", func(i SlotInfo) (*http.Request, []slog.Attr) {
+		attrs := []slog.Attr{slog.Duration("waited", i.Waited)}
+		for _, unit := range slices.Sorted(maps.Keys(i.Costs)) {
+			attrs = append(attrs, slog.Int("cost in "+unit, i.Costs[unit]))
+		}
+		if i.Fallback != nil {
+			attrs = append(attrs, slog.Attr{Key: "fallback", Value: outcomeOf(nil, i.Fallback).Value})
+		}
+		return i.Request, inFlight(attrs, i)
+	})
+	fellBack := record(l, slog.LevelWarn, "paced by a fallback", func(i SlotInfo) (*http.Request, []slog.Attr) {
+		return i.Request, []slog.Attr{outcomeOf(nil, i.Fallback)}
+	})
+	var told seldom
 	hooks := Hooks{
-		SlotAcquired: record(l, slog.LevelDebug, "slot acquired", func(i SlotInfo) (*http.Request, []slog.Attr) {
-			attrs := []slog.Attr{slog.Duration("waited", i.Waited)}
-			for _, unit := range slices.Sorted(maps.Keys(i.Costs)) {
-				attrs = append(attrs, slog.Int("cost in "+unit, i.Costs[unit]))
+		SlotAcquired: func(ctx context.Context, i SlotInfo) {
+			if i.Fallback != nil && told.due() {
+				fellBack(ctx, i)
 			}
-			return i.Request, inFlight(attrs, i)
-		}),
+			acquired(ctx, i)
+		},
 		SlotRefused: recordAt(l, refusalLevel, "slot refused", func(i SlotInfo) (*http.Request, []slog.Attr) {
 			attrs := []slog.Attr{slog.Duration("waited", i.Waited), outcomeOf(nil, i.Err),
 				slog.String("reason", (&PaceError{i.Err}).ErrorType())}
@@ -83,6 +99,23 @@ func logger(l *slog.Logger) *slog.Logger {
 		return slog.Default()
 	}
 	return l
+}
+
+// seldom lets something happen once a minute at most.
+type seldom struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (s *seldom) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Sub(s.last) < time.Minute {
+		return false
+	}
+	s.last = now
+	return true
 }
 
 // inFlight adds how many requests there are, where they are bounded.

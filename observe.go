@@ -62,16 +62,17 @@ type Hooks struct {
 	FallbackUsed func(context.Context, FallbackInfo)
 }
 
-// SlotInfo is what the Slot hooks are told. Costs and InFlight are told by SlotAcquired, of a
-// *pacer.Pacer or another [Acquirer]; InFlight, State, Cause and Predicted by SlotWaiting, of what
-// has Stats as a *pacer.Pacer does. They are zero elsewhere. A request that waits where State is
-// flowing and nothing is Predicted waits for one of those in flight.
+// SlotInfo is what the Slot hooks are told. Costs, InFlight and Fallback are told by SlotAcquired,
+// of a *pacer.Pacer or another [Acquirer]; InFlight, State, Cause and Predicted by SlotWaiting, of
+// what has Stats as a *pacer.Pacer does. They are zero elsewhere. A request that waits where State
+// is flowing and nothing is Predicted waits for one of those in flight.
 type SlotInfo struct {
 	Request  *http.Request
 	Waited   time.Duration  // zero in SlotRequested
 	Costs    map[string]int // by unit, as known before the answer; nil where none are counted
 	InFlight int            // requests, with SlotAcquired this one included; zero where they are not bounded
 	Err      error          // why there was no slot; nil but in SlotRefused
+	Fallback error          // why a shared pacer's fallback let it start, as pacer.Slot.Fallback tells; nil where none did
 
 	State     pacer.State
 	Cause     string        // of State; "" where the limits alone make the request wait

@@ -75,7 +75,9 @@
 // While Redis is away, the quota holds only as far as the Fallbacks hold to their shares:
 // n processes with Calls/n each. Its starts are not counted later, so the windows during
 // which Redis goes and comes back may hold up to one share more of each process. The pacer's own
-// queue, pauses and flights go on.
+// queue, pauses and flights go on. A call that the Fallback let start says so, and why: its slot by
+// [pacer.Slot.Fallback], pacedhttp.Observe in SlotAcquired, pacedhttp.Log in the slot's record and
+// in one warning a minute, package otelpacedhttp on its spans.
 //
 // The first answer over a connection takes several round trips and may take 3 s; [Pacer.Warm] is
 // there to have that behind one. A call that the client repeats may reserve
