@@ -57,6 +57,7 @@ type call struct {
 	unsent     map[int]int   // how many retries have begun and not been sent, by the attempt's number
 	waits      int           // for slots
 	waited     time.Duration // in them
+	fellBack   bool          // a shared pacer's fallback ended one of them
 	slots      slots
 	queued     int     // counted as queued, and not yet as gone
 	queue      *server // that the last of them waited for
@@ -176,6 +177,9 @@ func (c *call) attributes(o outcome) []attribute.KeyValue {
 	}
 	if c.waits > 0 {
 		attrs = append(attrs, keyPacingWait.Float64(c.waited.Seconds()))
+	}
+	if c.fellBack {
+		attrs = append(attrs, keyPacingFallback.Bool(true))
 	}
 	if c.backoffs > 0 {
 		attrs = append(attrs, keyRetryDelay.Float64(c.delayed.Seconds()))

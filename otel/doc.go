@@ -35,12 +35,15 @@
 //	pacedhttp.pacing.cost.<unit>     int     its cost, as known before the send, in each unit that a limit of the pacer
 //	                                         counts in, such as pacedhttp.pacing.cost.tokens; at most 16 units
 //	pacedhttp.pacing.in_flight       int     requests in flight then, this one included, where the pacer bounds them
+//	pacedhttp.pacing.fallback        bool    true where a shared pacer's limits could not be reached, so that its fallback
+//	                                         let the request start; else absent
 //
-// Cost and flights need a Call layer above. The call span bears the server's address
+// Cost, flights and fallback need a Call layer above. The call span bears the server's address
 // and attributes under pacedhttp only, so that nothing counts it as another request:
 //
 //	pacedhttp.attempts               int     requests sent, as Attempt layers count them, or Retry layers where there are none
 //	pacedhttp.pacing.wait.duration   double  seconds spent waiting for slots
+//	pacedhttp.pacing.fallback        bool    true where it is for one of the slots
 //	pacedhttp.retry.delay            double  seconds spent in backoff; absent without retries
 //	pacedhttp.reason                 string  why a failed call was not tried again: a retrypolicy.Reason, or the refusal
 //	                                         of the pacer, such as pacing_queue_full
@@ -79,6 +82,13 @@
 //	pacedhttp.pacer.state       1         1 for the state that the pacer is in and 0 for the others: pacedhttp.pacer.state is
 //	                                      flowing, paused, probing or down, as [pacer.State] says
 //	pacedhttp.pacer.paused_for  s         until the end of the pause; 0 without one
+//
+// A pacer that shares its limits with other processes, as one of package redispacer does, also has
+//
+//	pacedhttp.pacer.fallback     {start}       starts that its fallback let happen
+//	pacedhttp.pacer.lost         {start}       reserved starts neither used nor given back
+//	pacedhttp.pacer.round_trips  {round_trip}  begun
+//	pacedhttp.pacer.failures     {round_trip}  of these, failed or not answered in time
 //
 // # Environment
 //

@@ -90,6 +90,7 @@ func (c *call) leaveQueue(ctx context.Context, i pacedhttp.SlotInfo, acquired bo
 	c.waited += i.Waited
 	if acquired {
 		c.slots.add(attempt.Number, i)
+		c.fellBack = c.fellBack || i.Fallback != nil
 	} else {
 		c.slots.refuse(attempt.Number)
 	}

@@ -12,6 +12,7 @@ const (
 	keyPacingWait     = attribute.Key("pacedhttp.pacing.wait.duration")
 	keyPacingCost     = attribute.Key("pacedhttp.pacing.cost") // and the unit
 	keyPacingInFlight = attribute.Key("pacedhttp.pacing.in_flight")
+	keyPacingFallback = attribute.Key("pacedhttp.pacing.fallback")
 	keyRetryDelay     = attribute.Key("pacedhttp.retry.delay")
 	keyReason         = attribute.Key("pacedhttp.reason")
 	keyFallbackUsed   = attribute.Key("pacedhttp.fallback.used")

@@ -59,6 +59,12 @@ type pacers struct {
 	state     metric.Int64ObservableUpDownCounter
 	pausedFor metric.Float64ObservableGauge
 
+	// Of pacers that share their limits.
+	fallback   metric.Int64ObservableCounter
+	lost       metric.Int64ObservableCounter
+	roundTrips metric.Int64ObservableCounter
+	failures   metric.Int64ObservableCounter
+
 	mu       sync.Mutex
 	observed map[string]*observation // by name
 }
@@ -67,6 +73,7 @@ func (p *pacers) init(meter metric.Meter) {
 	p.meter, p.observed = meter, map[string]*observation{}
 	numbers := made[metric.Int64ObservableUpDownCounter](nil)
 	seconds := made[metric.Float64ObservableGauge](nil)
+	totals := made[metric.Int64ObservableCounter](nil)
 
 	p.waiting = numbers(meter.Int64ObservableUpDownCounter("pacedhttp.pacer.waiting", metric.WithUnit("{caller}"),
 		metric.WithDescription("Callers that wait for the pacer.")))
@@ -80,12 +87,25 @@ func (p *pacers) init(meter metric.Meter) {
 		metric.WithDescription("1 for the state that the pacer is in, 0 for the others.")))
 	p.pausedFor = seconds(meter.Float64ObservableGauge("pacedhttp.pacer.paused_for", metric.WithUnit("s"),
 		metric.WithDescription("Time until the end of the pacer's pause.")))
+	p.fallback = totals(meter.Int64ObservableCounter("pacedhttp.pacer.fallback", metric.WithUnit("{start}"),
+		metric.WithDescription("Starts that the fallback of a shared pacer let happen.")))
+	p.lost = totals(meter.Int64ObservableCounter("pacedhttp.pacer.lost", metric.WithUnit("{start}"),
+		metric.WithDescription("Starts that a shared pacer had reserved and neither used nor gave back.")))
+	p.roundTrips = totals(meter.Int64ObservableCounter("pacedhttp.pacer.round_trips", metric.WithUnit("{round_trip}"),
+		metric.WithDescription("Round trips that a shared pacer has begun.")))
+	p.failures = totals(meter.Int64ObservableCounter("pacedhttp.pacer.failures", metric.WithUnit("{round_trip}"),
+		metric.WithDescription("Round trips of a shared pacer that failed or were not answered in time.")))
 }
 
 // instruments returns those that could be made.
 func (p *pacers) instruments() []metric.Observable {
 	var all []metric.Observable
 	for _, inst := range []metric.Int64ObservableUpDownCounter{p.waiting, p.inFlight, p.used, p.limit, p.state} {
+		if inst != nil {
+			all = append(all, inst)
+		}
+	}
+	for _, inst := range []metric.Int64ObservableCounter{p.fallback, p.lost, p.roundTrips, p.failures} {
 		if inst != nil {
 			all = append(all, inst)
 		}
@@ -172,6 +192,17 @@ func (o *observation) observe(_ context.Context, to metric.Observer) error {
 	}
 	if p.pausedFor != nil {
 		to.ObserveFloat64(p.pausedFor, rest.Seconds(), about)
+	}
+	if shared := stats.Shared; shared != nil {
+		total := func(inst metric.Int64ObservableCounter, n uint64) {
+			if inst != nil {
+				to.ObserveInt64(inst, int64(n), about)
+			}
+		}
+		total(p.fallback, shared.Fallback)
+		total(p.lost, shared.Lost)
+		total(p.roundTrips, shared.RoundTrips)
+		total(p.failures, shared.Failures)
 	}
 	return nil
 }

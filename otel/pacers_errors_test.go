@@ -18,8 +18,12 @@ import (
 
 // TestOtherInstrumentsAreShownWhereOneCannotBeMade breaks one instrument at a time.
 func TestOtherInstrumentsAreShownWhereOneCannotBeMade(t *testing.T) {
-	all := []string{"in_flight", "limit", "paused_for", "state", "used", "waiting"}
-	stats := pacer.Stats{InFlight: 1, Limits: []pacer.LimitStats{{Limit: pacer.Limit{Calls: 1, Period: time.Second}}}}
+	all := []string{"failures", "fallback", "in_flight", "limit", "lost", "paused_for", "round_trips", "state", "used", "waiting"}
+	stats := pacer.Stats{
+		InFlight: 1,
+		Limits:   []pacer.LimitStats{{Limit: pacer.Limit{Calls: 1, Period: time.Second}}},
+		Shared:   new(pacer.SharedStats),
+	}
 	for _, broken := range all {
 		t.Run(broken, func(t *testing.T) {
 			rec := &recorder{reader: sdkmetric.NewManualReader()}
@@ -86,6 +90,13 @@ func (m partlyBrokenMeter) Int64ObservableUpDownCounter(name string, opts ...met
 		return nil, errBroken
 	}
 	return m.Meter.Int64ObservableUpDownCounter(name, opts...)
+}
+
+func (m partlyBrokenMeter) Int64ObservableCounter(name string, opts ...metric.Int64ObservableCounterOption) (metric.Int64ObservableCounter, error) {
+	if name == m.broken {
+		return nil, errBroken
+	}
+	return m.Meter.Int64ObservableCounter(name, opts...)
 }
 
 func (m partlyBrokenMeter) Float64ObservableGauge(name string, opts ...metric.Float64ObservableGaugeOption) (metric.Float64ObservableGauge, error) {

@@ -2,6 +2,7 @@ package otelpacedhttp_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -125,6 +126,49 @@ func TestPacerMetricsAreThoseOfTheTable(t *testing.T) {
 			t.Errorf("there is also %s", name)
 		}
 	})
+}
+
+// TestSharedPacerMetricsAreThoseOfTheTable: those that only a pacer has which shares its limits,
+// as one of package redispacer does. It has those of any other too.
+func TestSharedPacerMetricsAreThoseOfTheTable(t *testing.T) {
+	rec := record(t)
+	stats := pacer.Burst(100, time.Second).Stats()
+	stats.Shared = &pacer.SharedStats{
+		Fallback: 4, Unavailable: 5, Returned: 6, Lost: 3, RoundTrips: 20, Failures: 7,
+		Reserved: 2, RoundTrip: time.Millisecond, Err: errors.New("connection refused"),
+	}
+	defer rec.ObservePacer("api", always(stats))()
+	local := record(t)
+	defer local.ObservePacer("api", pacer.Burst(100, time.Second).Stats)()
+	got, others := rec.metrics(t), local.metrics(t)
+	total := func(n int64) metricdata.Aggregation {
+		return metricdata.Sum[int64]{Temporality: metricdata.CumulativeTemporality, IsMonotonic: true,
+			DataPoints: []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(attribute.String("pacedhttp.pacer.name", "api")), Value: n}}}
+	}
+	for name, want := range map[string]metricdata.Metrics{
+		"pacedhttp.pacer.fallback": {Unit: "{start}", Description: "Starts that the fallback of a shared pacer let happen.",
+			Data: total(4)},
+		"pacedhttp.pacer.lost": {Unit: "{start}", Description: "Starts that a shared pacer had reserved and neither used nor gave back.",
+			Data: total(3)},
+		"pacedhttp.pacer.round_trips": {Unit: "{round_trip}", Description: "Round trips that a shared pacer has begun.",
+			Data: total(20)},
+		"pacedhttp.pacer.failures": {Unit: "{round_trip}", Description: "Round trips of a shared pacer that failed or were not answered in time.",
+			Data: total(7)},
+	} {
+		want.Name = name
+		metricdatatest.AssertEqual(t, want, got[name], metricdatatest.IgnoreTimestamp())
+		delete(got, name)
+	}
+	for name := range got {
+		if _, local := others[name]; !local {
+			t.Errorf("there is also %s", name)
+		}
+	}
+	for name := range others {
+		if _, shared := got[name]; !shared {
+			t.Errorf("there is no %s", name)
+		}
+	}
 }
 
 func TestPausedForIsTheRestOfThePause(t *testing.T) {

@@ -20,6 +20,7 @@ type slot struct {
 	waited   time.Duration
 	costs    map[string]int // by unit; nil where none are counted
 	inFlight int            // 0 where they are not bounded
+	fallback bool           // a shared pacer's let it start
 
 	attempt int  // its number; 0 where no Retry layer counts
 	begun   bool // the attempt has it from the last of its Pace layers
@@ -31,6 +32,9 @@ func (s *slot) appendTo(attrs []attribute.KeyValue) []attribute.KeyValue {
 	}
 	if s.inFlight > 0 {
 		attrs = append(attrs, keyPacingInFlight.Int(s.inFlight))
+	}
+	if s.fallback {
+		attrs = append(attrs, keyPacingFallback.Bool(true))
 	}
 	if len(s.costs) == 0 { // and sort nothing
 		return attrs
@@ -46,6 +50,7 @@ func (s *slot) appendTo(attrs []attribute.KeyValue) []attribute.KeyValue {
 func (s *slot) join(outer slot) {
 	s.waited += outer.waited
 	s.inFlight += outer.inFlight // one is zero
+	s.fallback = s.fallback || outer.fallback
 	if s.costs == nil {
 		s.costs = outer.costs
 	} else {
@@ -83,6 +88,7 @@ func (s *slots) add(attempt int, i pacedhttp.SlotInfo) {
 		waited:   i.Waited,
 		costs:    maps.Clone(i.Costs), // other hooks have it too
 		inFlight: i.InFlight,
+		fallback: i.Fallback != nil,
 		attempt:  attempt,
 	})
 }

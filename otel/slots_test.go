@@ -14,10 +14,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pacedhttp/pacedhttp"
+	otelpacedhttp "github.com/pacedhttp/pacedhttp/otel"
 	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/retrypolicy"
 )
@@ -92,6 +94,58 @@ func TestAttemptSpanTellsCostAndFlights(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// pacedBy tells what a Pace layer does whose pacer let each attempt start by its fallback, or not.
+func pacedBy(fallback ...bool) pacedhttp.Middleware {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			told := pacedhttp.SlotInfo{Request: req}
+			if attempt, _ := pacedhttp.AttemptFromContext(req.Context()); fallback[attempt.Number-1] {
+				told.Fallback = errors.New("connection refused")
+			}
+			otelpacedhttp.SlotAcquired(req.Context(), told)
+			return next.RoundTrip(req)
+		})
+	}
+}
+
+// TestSpansTellThatAFallbackPaced: that of each attempt which it let start, whatever other pacer
+// the attempt passed, and that of the call.
+func TestSpansTellThatAFallbackPaced(t *testing.T) {
+	const key = "pacedhttp.pacing.fallback"
+	for _, tt := range []struct {
+		name     string
+		pace     []pacedhttp.Middleware
+		attempts [2]bool
+	}{
+		{"none", []pacedhttp.Middleware{pacedBy(false, false)}, [2]bool{false, false}},
+		{"the first attempt", []pacedhttp.Middleware{pacedBy(true, false)}, [2]bool{true, false}},
+		{"the second", []pacedhttp.Middleware{pacedBy(false, true)}, [2]bool{false, true}},
+		{"an outer pacer", []pacedhttp.Middleware{pacedBy(true, false), pacedBy(false, false)}, [2]bool{true, false}},
+		{"an inner pacer", []pacedhttp.Middleware{pacedBy(false, false), pacedBy(true, false)}, [2]bool{true, false}},
+		{"each of one", []pacedhttp.Middleware{pacedBy(true, false), pacedBy(false, true)}, [2]bool{true, true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := record(t)
+			mw := slices.Concat([]pacedhttp.Middleware{rec.Call, pacedhttp.Retry(twice())}, tt.pace, []pacedhttp.Middleware{rec.Attempt})
+			get(t, pacedhttp.New(answering(503), mw...), "http://example.com/")
+			want := func(what string, s sdktrace.ReadOnlySpan, told bool) {
+				t.Helper()
+				has := slices.ContainsFunc(s.Attributes(), func(a attribute.KeyValue) bool { return a.Key == key })
+				if has != told || told && !value(s, key).AsBool() {
+					t.Errorf("%s has %v, want it to tell: %v", what, s.Attributes(), told)
+				}
+			}
+			for i, s := range rec.attempts(t, 2) {
+				want(fmt.Sprint("attempt ", i+1), s, tt.attempts[i])
+			}
+			want("the call", rec.calls(t, 1)[0], tt.attempts[0] || tt.attempts[1])
+			if last := slices.ContainsFunc(rec.sampler.seen["GET"], func(a attribute.KeyValue) bool { return a.Key == key }); last != tt.attempts[1] {
+				t.Errorf("the sampler saw that the last attempt fell back: %v, want %v", last, tt.attempts[1])
+			}
+		})
 	}
 }
 
