@@ -48,6 +48,10 @@ func newFakeRedis(t *testing.T) *fakeRedis {
 		return 0
 	}))
 	f.lua.SetGlobal("redis", module)
+	binary := f.lua.NewTable()
+	f.lua.SetField(binary, "pack", f.lua.NewFunction(pack))
+	f.lua.SetField(binary, "unpack", f.lua.NewFunction(unpack))
+	f.lua.SetGlobal("struct", binary)
 	return f
 }
 
@@ -137,6 +141,45 @@ func (f *fakeRedis) run(keys []string, args []any) (any, error) {
 		reply = append(reply, n)
 	}
 	return reply, nil
+}
+
+// pack is Redis's struct.pack, for big-endian unsigned numbers.
+func pack(l *lua.LState) int {
+	var bytes []byte
+	for i, size := range sizes(l.CheckString(1)) {
+		n := uint64(l.CheckNumber(i + 2))
+		for b := size - 1; b >= 0; b-- {
+			bytes = append(bytes, byte(n>>(8*b)))
+		}
+	}
+	l.Push(lua.LString(bytes))
+	return 1
+}
+
+// unpack is Redis's struct.unpack, likewise.
+func unpack(l *lua.LState) int {
+	format, bytes, at := l.CheckString(1), l.CheckString(2), l.OptInt(3, 1)-1
+	all := sizes(format)
+	for _, size := range all {
+		var n uint64
+		for ; size > 0; size, at = size-1, at+1 {
+			n = n<<8 | uint64(bytes[at])
+		}
+		l.Push(lua.LNumber(n))
+	}
+	l.Push(lua.LNumber(at + 1))
+	return len(all) + 1
+}
+
+// sizes are those of the numbers in a format such as ">I4I8".
+func sizes(format string) []int {
+	var all []int
+	for _, c := range format {
+		if c >= '1' && c <= '8' {
+			all = append(all, int(c-'0'))
+		}
+	}
+	return all
 }
 
 // A fakeKey is a string that may expire.
