@@ -31,6 +31,7 @@ type fakeRedis struct {
 	loaded bool
 	calls  int
 	saw    *witness
+	ran    func() // called after the script, with mu held
 }
 
 func newFakeRedis(t *testing.T) *fakeRedis {
@@ -136,6 +137,9 @@ func (f *fakeRedis) run(keys []string, args []any) (any, error) {
 	got.ForEach(func(_, v lua.LValue) { numbers = append(numbers, int64(v.(lua.LNumber))) })
 	if f.saw != nil {
 		f.saw.record(args, numbers)
+	}
+	if f.ran != nil {
+		f.ran()
 	}
 	for _, n := range numbers {
 		reply = append(reply, n)
