@@ -24,6 +24,9 @@ type distant struct {
 	lent  error        // why a fallback gives the starts; nil where none does
 }
 
+func (d *distant) Said(time.Duration, time.Duration, int64, string, int, int, time.Duration) {}
+func (d *distant) Probed(bool)                                                               {}
+
 func (d *distant) Ask(now time.Duration, costs []int) gate.Answer {
 	d.asked = slices.Clone(costs)
 	if int64(now) < d.known.Load() {

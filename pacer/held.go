@@ -75,6 +75,9 @@ func (p *Pacer) turn(now time.Duration, event func()) (paused bool) {
 	event()
 	is := &p.states
 	p.calm.Store(is.idle())
+	if p.remote != nil && was.state == StateProbing && is.flying < was.flying && is.state != StatePaused {
+		p.remote.Probed(is.worked > was.worked || is.state == StateFlowing)
+	}
 	if is.row == 0 {
 		p.failures.clear()
 	}

@@ -22,6 +22,8 @@ func (v viewed) Unlock()            { v.mu.Unlock() }
 func (v viewed) Now() time.Duration { return v.clock.Now() }
 func (v viewed) Wake()              { v.rouse() }
 
+func (v viewed) Begun() int64 { return v.begun }
+
 func (v viewed) Waiting() int {
 	if v.tree == nil {
 		return v.queue.len

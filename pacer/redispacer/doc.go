@@ -50,11 +50,19 @@
 // answered. What other processes reserve meanwhile is not foreseen: such a caller is refused
 // later, but never wrongly.
 //
-// # Pauses
+// # What servers say
 //
 // A pause that one process was told, by a report or by PauseUntil, holds all: the others hear of
 // it with their next round trip, which comes before each of their starts by no more than the
-// horizon. Resume ends it for all, within a second. States (probing, outages) are each process's own.
+// horizon. Resume ends it for all, within a second. After a pause that a report began, one start
+// of all processes is the probe: the others wait until it was reported, canceled or silent for a
+// second. Then each goes on as a pacer.Pacer does.
+//
+// What an answer says is left of a quota counts for all as well, less what all have started since
+// the start that was answered, until its reset. Of several answers that of the newest start
+// counts. Others are told within 100 ms, and at once where nothing is left. How an answer's own
+// process takes it is more exact: see [pacer.Slot.Report]. Outages, and flights, are each
+// process's own.
 //
 // # Deployments that change limits
 //

@@ -46,7 +46,7 @@ type havoc struct {
 	mu     sync.Mutex // of random
 	random *rand.Rand
 	all    []*harmed
-	loses  bool        // the record is lost, too
+	loses  bool // the record is lost, too
 	losses []time.Time
 	starts map[granted]bool // on the record
 	wg     sync.WaitGroup

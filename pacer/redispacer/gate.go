@@ -57,7 +57,7 @@ func (r *remote) Ask(now time.Duration, costs []int) gate.Answer {
 			return gate.Answer{At: at}
 		}
 		r.reserved = slices.Delete(r.reserved, 0, 1)
-		r.taken.add(takenStart{first.granted, now, slices.Clone(costs)}, r.rules.span)
+		r.taken.add(takenStart{first.granted, now, r.queue.Begun() + 1, slices.Clone(costs)}, r.rules.span)
 		r.look(now)
 		return gate.Answer{At: first.due}
 	}
@@ -233,17 +233,24 @@ func (r *remote) giveBack(now time.Duration, n int) {
 // request for a start, or soon.
 func (r *remote) change(now time.Duration, c change) {
 	r.trips.changes = append(r.trips.changes, c)
+	r.tell(now, c.kind == giveBack)
+}
+
+// tell has what is to be told carried to Redis, at once or in a while.
+func (r *remote) tell(now time.Duration, atOnce bool) {
 	switch {
-	case c.kind == giveBack:
+	case atOnce:
 		r.carry(now)
-	case len(r.trips.changes) == 1:
+	case !r.trips.riding:
+		r.trips.riding = true
 		time.AfterFunc(ride, func() {
 			r.queue.Lock()
 			defer r.queue.Unlock()
+			r.trips.riding = false
 			r.carry(r.queue.Now())
 		})
 	}
 }
 
-// ride is how long a settlement waits for a request that it can ride along with.
+// ride is how long what is to be told waits for a request that it can ride along with.
 const ride = 100 * time.Millisecond

@@ -40,7 +40,9 @@ type request struct {
 	resume  bool          // end it for all
 	told    bool          // a report asked for the pause
 	changes []change
-	wanted  [][]int // what each start costs, by unit without starts
+	said    []said
+	sent    time.Duration // on the pacer's clock
+	wanted  [][]int       // what each start costs, by unit without starts
 }
 
 // A change is of what has started, or was to start.
@@ -54,6 +56,7 @@ const (
 	giveBack = 1 // it never was
 	settleTo = 2 // it costs less, as if it had never cost more
 	charge   = 3 // something costs more, as of now
+	probed   = 4 // a probe has worked, or has failed (cost 0)
 )
 
 // A reply is what Redis answered to a request. Durations count from when that was decided.
@@ -83,6 +86,10 @@ func (s *script) run(ctx context.Context, req request) (reply, error) {
 	args = append(args, len(req.changes))
 	for _, c := range req.changes {
 		args = append(args, c.kind, c.at, c.serial, c.unit, c.cost)
+	}
+	args = append(args, len(req.said))
+	for _, q := range req.said {
+		args = append(args, number(q.name), q.at, q.serial, q.unit, q.left, microsUp(max(0, q.until-req.sent)))
 	}
 	for _, costs := range req.wanted {
 		for _, cost := range costs {

@@ -19,6 +19,8 @@
 --        n, then for each limit: kind, unit (0 = starts), amount, period, interval or rate, and
 --          a number for it
 --        n, then for each change: kind, time, serial, unit, amount
+--        n, then for each quota that a server spoke of: a number for its name, time and serial of
+--          the start that it answered, unit (-1 = unknown), how much is left, and until when from now
 --        costs of each start wanted, by unit
 -- returns epoch (0 = no record), now, end of the pause, told, resumes so far, starts given
 --        back, when to ask again from now (0 = no need), for each limit when it has room from
@@ -26,7 +28,7 @@
 --
 -- Durations and times are microseconds.
 
-local MAGIC, FIELDS = 22005, 22
+local MAGIC, FIELDS = 22006, 26
 local SERIALS = 4096
 local SLACK = 32          -- entries beyond the largest number of calls, so that as many can be given back exactly
 local STEP = 65536        -- entries that a ring grows by at most, so that nobody is held up
@@ -40,6 +42,8 @@ local POLL = 1000000      -- who waits asks again after that at the latest
 local GRACE = 20000       -- how late one may ask, beside the horizon, and keep the place in line
 local STAND_BY = 3        -- so many behind the first ask, one after the other, when that should have started
 local MAX_LINE = 1024
+local PATIENCE = 1000000  -- a probe that is silent for so long has worked
+local MAX_QUOTAS = 16
 local PARTS = 1048576     -- a bucket is kept in such parts of a unit
 local WINDOW, EVEN, COST, BUCKET = 1, 2, 3, 4
 
@@ -103,24 +107,28 @@ end
 -- The header.
 
 local header = redis.call('GETRANGE', record, 0, 4095)
-local s, recs, frees = nil, {}, {}
+local s, recs, frees, quotas = nil, {}, {}, {}
 local changed = false
 
 local function encode()
   local f = {MAGIC, s.room, s.epoch, s.seen, s.skew, s.resumes, s.told, s.resumed, s.lost, s.span, s.keep,
-    s.ring, s.base, s.n, s.kept, s.cut, s.serial, s.calls, s.bytime, #s.units, #recs, #frees}
+    s.ring, s.base, s.n, s.kept, s.cut, s.serial, s.calls, s.bytime,
+    s.trial, s.prober, s.probed, #s.units, #recs, #frees, #quotas}
   for _, u in ipairs(s.units) do f[#f + 1], f[#f + 2], f[#f + 3] = u.id, u.pending, u.since end
   for _, r in ipairs(recs) do
     f[#f + 1], f[#f + 2], f[#f + 3], f[#f + 4], f[#f + 5], f[#f + 6] = r.id, r.upto + 1, r.x, r.y, r.z, r.w
   end
   for _, e in ipairs(frees) do f[#f + 1], f[#f + 2], f[#f + 3] = e.at, e.serial, e.ident end
+  for _, q in ipairs(quotas) do
+    f[#f + 1], f[#f + 2], f[#f + 3], f[#f + 4], f[#f + 5] = q.name, q.unit + 1, q.at, max(0, q.left), q.till
+  end
   return pack('>' .. string.rep('I8', #f), unpack(f)), #f
 end
 
 if header == '' then
   s = {room = FIELDS + 9, epoch = now, seen = 0, skew = 0, resumes = 0, told = 0, resumed = 0, lost = 0, span = 0,
     keep = 0, ring = min(calls + SLACK, 2 * SLACK), base = 0, n = 0, kept = 0, cut = 0, serial = 0, calls = 0, bytime = 0,
-    units = {}}
+    trial = 0, prober = 0, probed = 0, units = {}}
 else
   local f = #header >= 16 and {take('>I8I8', header, 1)} or {}
   if f[1] ~= MAGIC or #header < 8 * FIELDS then
@@ -129,19 +137,24 @@ else
   f = {take('>' .. string.rep('I8', min(f[2], floor(#header / 8))), header, 1)}
   s = {room = f[2], epoch = f[3], seen = f[4], skew = f[5], resumes = f[6], told = f[7], resumed = f[8], lost = f[9],
     span = f[10], keep = f[11], ring = f[12], base = f[13], n = f[14], kept = f[15], cut = f[16], serial = f[17],
-    calls = f[18], bytime = f[19], units = {}}
+    calls = f[18], bytime = f[19], trial = f[20], prober = f[21], probed = f[22], units = {}}
   local at = FIELDS
-  for i = 1, f[20] do
+  for i = 1, f[23] do
     s.units[i] = {id = f[at + 1], pending = f[at + 2], since = f[at + 3]}
     at = at + 3
   end
-  for i = 1, f[21] do
+  for i = 1, f[24] do
     recs[i] = {id = f[at + 1], upto = f[at + 2] - 1, x = f[at + 3], y = f[at + 4], z = f[at + 5], w = f[at + 6]}
     at = at + 6
   end
-  for i = 1, f[22] do
+  for i = 1, f[25] do
     frees[i] = {at = f[at + 1], serial = f[at + 2], ident = f[at + 3]}
     at = at + 3
+  end
+  for i = 1, f[26] do
+    local q = {name = f[at + 1], unit = f[at + 2] - 1, at = f[at + 3], left = f[at + 4], till = f[at + 5]}
+    quotas[i] = q
+    at = at + 5
   end
 end
 
@@ -151,6 +164,10 @@ if now + s.skew < s.seen then s.skew, changed = s.seen - now, true end
 now = now + s.skew
 local changed_at = s.seen
 s.seen = now
+for i = #quotas, 1, -1 do
+  if quotas[i].till <= now then table.remove(quotas, i) end
+end
+if s.trial == 1 and s.prober > 0 and s.probed <= now then s.trial = 0 end -- silence has worked
 s.span, s.calls, s.bytime = max(s.span, span), max(s.calls, calls), max(s.bytime, bytime)
 
 -- The ring. Entries are numbered from 0, of which the last s.kept are there. No entry that is
@@ -363,6 +380,22 @@ local function shaken(i)
   end
 end
 
+-- What a server said is left of its quotas, less what is on the record behind the start that it
+-- answered. A cost that is taken back counts for it only if it is of a later time.
+
+local function drawn(q, all)
+  for c, u in ipairs(s.units) do
+    if u.id == q.unit then return all[c] end
+  end
+  return 1
+end
+
+local function give(at, cost_of)
+  for _, q in ipairs(quotas) do
+    if at > q.at then q.left = q.left + cost_of(q) end
+  end
+end
+
 local function put(at, costs, further)
   make_room()
   expire(at)
@@ -383,6 +416,7 @@ local function put(at, costs, further)
     end
   end
   for _, u in ipairs(s.units) do u.pending = 0 end
+  for _, q in ipairs(quotas) do q.left = max(0, q.left - drawn(q, all)) end
   local i = after(at)
   write(i, entry(at, s.serial, all) .. read(i, s.n - i))
   s.n, s.kept = s.n + 1, s.kept + 1
@@ -418,6 +452,7 @@ local function remove(i, at)
   local tail = read(i + 1, s.n - i - 1)
   if tail ~= '' then write(i, tail) end
   s.n, s.kept, memo, changed = s.n - 1, s.kept - 1, {}, true
+  give(at, function(q) return drawn(q, costs) end)
   for _, l in ipairs(limits) do
     if l.kind == EVEN and last then
       l.rec.x = max(0, l.rec.x - l.rate)
@@ -438,6 +473,7 @@ local function settle(i, at, unit, amount)
   costs[column[unit]] = amount
   local _, serial = decode(read(i, 1))
   write(i, entry(at, serial, costs))
+  give(at, function(q) return q.unit == units[unit] and less or 0 end)
   for _, l in ipairs(limits) do
     if l.unit == unit and l.kind == COST and i >= l.rec.x then l.rec.y = l.rec.y - less end
     if l.unit == unit and l.kind == BUCKET then credit(l, at, less) end
@@ -450,8 +486,10 @@ end
 if pause > 0 and now + pause > s.resumes then
   s.told = s.resumes > now and max(s.told, told) or told
   s.resumes, changed = now + pause, true
+  s.trial, s.prober = s.told, 0
 elseif pause < 0 then
   s.resumes, s.resumed, changed = 0, s.resumed + 1, true
+  s.trial, quotas = 0, {}
 end
 
 -- A caller knows of a record that cannot have expired, and it is gone or older than that: the
@@ -484,7 +522,10 @@ end
 local returned = 0
 for _ = 1, arg() do
   local kind, at, serial, unit, amount = arg(), arg(), arg(), arg(), arg()
-  if kind == 3 then
+  if kind == 4 then -- what others wait for
+    if s.prober == me and amount == 1 then s.trial = 0 end
+    if s.prober == me then s.prober, changed = 0, true end
+  elseif kind == 3 then
     if unit == 0 then
       local nothing = {}
       for i = 1, #units do nothing[i] = 0 end
@@ -502,6 +543,7 @@ for _ = 1, arg() do
     if i and kind == 2 then
       settle(i, at, unit, amount)
     elseif i and not free then
+      if s.prober == me and at + PATIENCE == s.probed then s.prober = 0 end
       if at > now and #s.units == 0 and #frees < 8 and at > s.resumes then
         frees[#frees + 1] = {at = at, serial = serial, ident = ident}
         table.sort(frees, function(a, b) return a.at < b.at end)
@@ -511,6 +553,40 @@ for _ = 1, arg() do
       end
     end
   end
+end
+
+for _ = 1, arg() do
+  local q = {name = arg(), at = arg()}
+  local serial, left, till
+  serial, q.unit, left, till = arg(), arg(), arg(), arg()
+  q.left, q.till = left, now + till
+  local old
+  for k, o in ipairs(quotas) do
+    if o.name == q.name and o.unit == q.unit then old = k end
+  end
+  if known == s.epoch and till > 0 and not (old and quotas[old].at > q.at) then -- the newest start's answer counts
+    if old then table.remove(quotas, old) end
+    local from = (find(q.at, serial) or after(q.at) - 1) + 1
+    each(max(from, s.n - s.kept), s.n, function(_, all) q.left = max(0, q.left - drawn(q, all)) end)
+    if q.unit >= 0 or left == 0 then
+      if #quotas == MAX_QUOTAS then table.remove(quotas, 1) end
+      quotas[#quotas + 1] = q
+    end
+    changed = true
+  end
+end
+
+-- Until when quotas have nothing left for a start of these costs, after k more of that kind.
+local function used_up(costs, k)
+  local till = 0
+  for _, q in ipairs(quotas) do
+    local cost = 1
+    for i, id in ipairs(units) do
+      if id == q.unit then cost = costs[i] end
+    end
+    if cost * (k + 1) > q.left then till = max(till, q.till) end
+  end
+  return till
 end
 
 -- When limits have room for a start of these costs, after k more of that kind.
@@ -550,8 +626,14 @@ local function due_in(l, costs, k)
   return max(full > 0 and now or 0, r.z, at) + full * l.period
 end
 
+-- Until when nobody starts, whatever the limits say.
+local function held(costs, k)
+  local probed = s.trial == 1 and s.prober > 0 and s.probed or 0 -- all wait for what becomes of a probe
+  return max(s.resumes, s.lost, probed, used_up(costs, k))
+end
+
 local function due(costs, k)
-  local at = max(now, s.resumes, s.lost)
+  local at = max(now, held(costs, k))
   if append then at = max(at, newest()) end
   for _, l in ipairs(limits) do at = max(at, due_in(l, costs, k)) end
   for _, l in ipairs(limits) do
@@ -617,7 +699,7 @@ for w = 1, wanted do
   costs = {}
   for i = 1, #units do costs[i] = arg() end
   local free = frees[1]
-  if free and (free.ident ~= ident or #s.units > 0 or free.at < max(s.resumes, s.lost)) then free = nil end
+  if free and (free.ident ~= ident or #s.units > 0 or free.at < held(costs, 0)) then free = nil end
   local at = due(costs, 0)
   if free and free.at <= at then at = free.at else free = nil end
   local turned, k = at, 0
@@ -638,6 +720,11 @@ for w = 1, wanted do
   else
     local serial = put(at, costs)
     starts[#starts + 1], starts[#starts + 2] = at, serial
+  end
+  if s.trial == 1 and s.prober == 0 then
+    s.prober, s.probed = me, at + PATIENCE
+  else
+    s.trial = 0 -- its silence will have lasted
   end
   turn, before, place = turn + 1, #turns, nil
 end
@@ -667,11 +754,13 @@ local rooms = {}
 if #costs == 0 then
   for i = 1, #units do costs[i] = 1 end
 end
-for i, l in ipairs(limits) do rooms[i] = max(due_in(l, costs, 0), s.lost) - now end
+for i, l in ipairs(limits) do rooms[i] = max(due_in(l, costs, 0), s.lost, used_up(costs, 0)) - now end
 
 if changed then
   -- Never sooner than before: a caller may know of starts that others gave back.
-  local keep = max(now, newest(), s.resumes, s.lost) + 2 * s.span + MARGIN
+  local last = max(now, newest(), s.resumes, s.lost)
+  for _, q in ipairs(quotas) do last = max(last, q.till) end
+  local keep = last + 2 * s.span + MARGIN
   local longer = keep > s.keep
   if longer then s.keep = keep + MARGIN end
   local bytes, n = encode()

@@ -33,6 +33,7 @@ type taken struct {
 type takenStart struct {
 	granted
 	at    time.Duration
+	begun int64 // its number
 	costs []int // by unit, starts first: what is on the record
 }
 
@@ -62,6 +63,17 @@ func (t *taken) find(at time.Duration, unit, cost int) (found *takenStart) {
 		}
 	}
 	return found
+}
+
+// numbered returns the start of a number that happened at a time, if it is remembered.
+func (t *taken) numbered(at time.Duration, number int64) *takenStart {
+	i := sort.Search(len(t.starts), func(i int) bool { return t.starts[i].at >= at })
+	for ; i < len(t.starts) && t.starts[i].at == at; i++ {
+		if t.starts[i].begun == number {
+			return &t.starts[i]
+		}
+	}
+	return nil
 }
 
 func (t *taken) clear() { t.starts = nil }

@@ -32,6 +32,8 @@ type trips struct {
 	slow       time.Duration // how long to wait at least, since waiting for less was in vain lately
 
 	changes      []change
+	said         []said
+	riding       bool          // a timer runs that has these carried
 	pause        time.Duration // the end of a pause that is to be shared; in the past if there is none
 	told, resume bool
 	ended        time.Duration // when a pause was last ended by this process
@@ -52,7 +54,6 @@ type trip struct {
 	pauseEnd   time.Duration
 	carrying   bool
 	generation int
-	sent       time.Duration
 	warm       bool // a connection had answered before
 	late       bool // nobody waits for it any more
 }
@@ -104,7 +105,7 @@ func (r *remote) carry(now time.Duration) {
 }
 
 func (r *remote) toldAll(now time.Duration) bool {
-	return len(r.trips.changes) == 0 && r.trips.pause <= now && !r.trips.resume
+	return len(r.trips.changes) == 0 && len(r.trips.said) == 0 && r.trips.pause <= now && !r.trips.resume
 }
 
 func (r *remote) begin(t *trip, now time.Duration) {
@@ -116,6 +117,7 @@ func (r *remote) begin(t *trip, now time.Duration) {
 	if !r.trips.carrying && !r.toldAll(now) {
 		t.carrying, r.trips.carrying = true, true
 		t.changes, r.trips.changes = r.trips.changes, nil
+		t.said, r.trips.said = r.trips.said, nil
 		t.pauseEnd, t.told, t.resume = r.trips.pause, r.trips.told, r.trips.resume
 		t.pause = max(0, t.pauseEnd-now)
 		r.trips.resume = false
@@ -209,6 +211,7 @@ func (r *remote) fail(t *trip, err error, current bool, now time.Duration) {
 	r.trips.answered = false
 	if t.carrying {
 		r.trips.changes = append(t.changes, r.trips.changes...)
+		r.trips.said = append(t.said, r.trips.said...)
 		if over := len(r.trips.changes) - maxTaken; over > 0 {
 			r.trips.changes = r.trips.changes[over:]
 			r.counts.Lost += uint64(over)
@@ -294,7 +297,7 @@ func (r *remote) heed(t *trip, answer reply, now time.Duration) {
 	if t.rules != r.rules {
 		return
 	}
-	if len(t.wanted) > 0 {
+	if len(t.wanted) > 0 || slices.ContainsFunc(t.changes, func(c change) bool { return c.kind == probed }) {
 		r.next = longAgo
 		if answer.ask > 0 {
 			r.next = add(now, answer.ask)
@@ -337,7 +340,7 @@ func (r *remote) heedPauses(t *trip, answer reply, now time.Duration) {
 // limits, since the next record knows nothing of it.
 func (r *remote) forget() {
 	r.counts.Lost += uint64(len(r.reserved))
-	r.reserved, r.trips.changes, r.rooms = nil, nil, nil
+	r.reserved, r.trips.changes, r.trips.said, r.rooms = nil, nil, nil, nil
 	r.taken.clear()
 	r.trips.given, r.agreed = 0, 0
 	r.next = longAgo
@@ -346,7 +349,7 @@ func (r *remote) forget() {
 // warm makes one call of the script that asks for nothing.
 func (r *remote) warm(ctx context.Context) error {
 	r.queue.Lock()
-	t := &trip{request: request{rules: r.rules, horizon: minHorizon}, generation: -1, sent: r.queue.Now()}
+	t := &trip{request: request{rules: r.rules, horizon: minHorizon, sent: r.queue.Now()}, generation: -1}
 	r.queue.Unlock()
 	answer, err := r.script.run(ctx, t.request)
 	if err != nil {

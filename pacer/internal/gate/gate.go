@@ -58,6 +58,13 @@ type Remote interface {
 	// is known; it may lie in the past.
 	Due(limit int) time.Duration
 
+	// Said tells what the answer to a start, of a number and granted at a moment, said of a
+	// quota: so much is left of it until a time. Its unit is -1 where no limit counts in it.
+	Said(now, at time.Duration, start int64, name string, unit, left int, until time.Duration)
+
+	// Probed tells whether a start has worked that others waited for.
+	Probed(worked bool)
+
 	// Left says that somebody does not wait any more.
 	Left()
 
@@ -103,6 +110,9 @@ type Queue interface {
 	// Next calls f with what those cost who would start now if the Gate let them, in order,
 	// as long as f returns true.
 	Next(now time.Duration, f func(costs []int) bool)
+
+	// Begun returns the number of the last start.
+	Begun() int64
 
 	// Waiting returns how many wait.
 	Waiting() int
