@@ -564,7 +564,7 @@ for _ = 1, arg() do
   for k, o in ipairs(quotas) do
     if o.name == q.name and o.unit == q.unit then old = k end
   end
-  if known == s.epoch and till > 0 and not (old and quotas[old].at > q.at) then -- the newest start's answer counts
+  if till > 0 and not (old and quotas[old].at > q.at) then -- the newest start's answer counts
     if old then table.remove(quotas, old) end
     local from = (find(q.at, serial) or after(q.at) - 1) + 1
     each(max(from, s.n - s.kept), s.n, function(_, all) q.left = max(0, q.left - drawn(q, all)) end)
@@ -576,15 +576,15 @@ for _ = 1, arg() do
   end
 end
 
--- Until when quotas have nothing left for a start of these costs, after k more of that kind.
-local function used_up(costs, k)
+-- Until when quotas have nothing left for a start of these costs.
+local function used_up(costs)
   local till = 0
   for _, q in ipairs(quotas) do
     local cost = 1
     for i, id in ipairs(units) do
       if id == q.unit then cost = costs[i] end
     end
-    if cost * (k + 1) > q.left then till = max(till, q.till) end
+    if cost > q.left then till = max(till, q.till) end
   end
   return till
 end
@@ -627,13 +627,13 @@ local function due_in(l, costs, k)
 end
 
 -- Until when nobody starts, whatever the limits say.
-local function held(costs, k)
+local function held(costs)
   local probed = s.trial == 1 and s.prober > 0 and s.probed or 0 -- all wait for what becomes of a probe
-  return max(s.resumes, s.lost, probed, used_up(costs, k))
+  return max(s.resumes, s.lost, probed, used_up(costs))
 end
 
 local function due(costs, k)
-  local at = max(now, held(costs, k))
+  local at = max(now, held(costs))
   if append then at = max(at, newest()) end
   for _, l in ipairs(limits) do at = max(at, due_in(l, costs, k)) end
   for _, l in ipairs(limits) do
@@ -699,7 +699,7 @@ for w = 1, wanted do
   costs = {}
   for i = 1, #units do costs[i] = arg() end
   local free = frees[1]
-  if free and (free.ident ~= ident or #s.units > 0 or free.at < held(costs, 0)) then free = nil end
+  if free and (free.ident ~= ident or #s.units > 0 or free.at < held(costs)) then free = nil end
   local at = due(costs, 0)
   if free and free.at <= at then at = free.at else free = nil end
   local turned, k = at, 0
@@ -721,11 +721,7 @@ for w = 1, wanted do
     local serial = put(at, costs)
     starts[#starts + 1], starts[#starts + 2] = at, serial
   end
-  if s.trial == 1 and s.prober == 0 then
-    s.prober, s.probed = me, at + PATIENCE
-  else
-    s.trial = 0 -- its silence will have lasted
-  end
+  if s.trial == 1 and s.prober == 0 then s.prober, s.probed = me, at + PATIENCE end
   turn, before, place = turn + 1, #turns, nil
 end
 
@@ -754,7 +750,7 @@ local rooms = {}
 if #costs == 0 then
   for i = 1, #units do costs[i] = 1 end
 end
-for i, l in ipairs(limits) do rooms[i] = max(due_in(l, costs, 0), s.lost, used_up(costs, 0)) - now end
+for i, l in ipairs(limits) do rooms[i] = max(due_in(l, costs, 0), s.lost, used_up(costs)) - now end
 
 if changed then
   -- Never sooner than before: a caller may know of starts that others gave back.

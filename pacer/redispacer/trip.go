@@ -211,7 +211,7 @@ func (r *remote) fail(t *trip, err error, current bool, now time.Duration) {
 	r.trips.answered = false
 	if t.carrying {
 		r.trips.changes = append(t.changes, r.trips.changes...)
-		r.trips.said = append(t.said, r.trips.said...)
+		
 		if over := len(r.trips.changes) - maxTaken; over > 0 {
 			r.trips.changes = r.trips.changes[over:]
 			r.counts.Lost += uint64(over)
@@ -340,7 +340,7 @@ func (r *remote) heedPauses(t *trip, answer reply, now time.Duration) {
 // limits, since the next record knows nothing of it.
 func (r *remote) forget() {
 	r.counts.Lost += uint64(len(r.reserved))
-	r.reserved, r.trips.changes, r.trips.said, r.rooms = nil, nil, nil, nil
+	r.reserved, r.trips.changes, r.rooms = nil, nil, nil
 	r.taken.clear()
 	r.trips.given, r.agreed = 0, 0
 	r.next = longAgo

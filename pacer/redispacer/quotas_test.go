@@ -1,0 +1,227 @@
+package redispacer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/quota"
+)
+
+// left is what an answer to a start said of a quota that begins anew in 30 s.
+func left(n int, of granted) said {
+	return said{granted: of, name: "core", left: n, until: 30 * time.Second}
+}
+
+func TestWhatIsGivenBackIsLeftForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, newFakeRedis(t), 1, burst(100, time.Hour)...)
+		r := s.want(1)
+		answered := r.starts[0]
+		time.Sleep(ms)
+		behind := s.run(request{epoch: r.epoch, said: []said{left(5, answered)}, wanted: make([][]int, 3)}).starts
+		back := func(g granted) change { return change{kind: giveBack, at: g.at, serial: g.serial} }
+		r = s.run(request{epoch: r.epoch, changes: []change{back(answered), back(behind[0]), back(behind[2])}, wanted: make([][]int, 9)})
+		if got := len(r.starts); got != 4 {
+			t.Errorf("%d starts, want 4: five were left, three more had started, of which two were given back", got)
+		}
+		if got := r.rooms[0]; got < 29*time.Second {
+			t.Errorf("there is room in %v, want it at the reset", got)
+		}
+	})
+}
+
+func TestWhatIsSettledIsLeftForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, newFakeRedis(t), 1, pacer.Limit{Cost: 1000, Unit: "tokens", Period: time.Hour})
+		r := s.run(request{wanted: [][]int{{10}}})
+		tokens := left(100, r.starts[0])
+		tokens.unit = number("tokens")
+		time.Sleep(ms)
+		r = s.run(request{epoch: r.epoch, said: []said{tokens}, wanted: [][]int{{90}}})
+		settled := change{kind: settleTo, at: r.starts[0].at, serial: r.starts[0].serial, unit: 1, cost: 40}
+		if got := s.run(request{epoch: r.epoch, changes: []change{settled}, wanted: [][]int{{61}, {60}}}).starts; len(got) != 0 {
+			t.Errorf("%d starts of more than is left", len(got))
+		}
+		if got := s.run(request{epoch: r.epoch, wanted: [][]int{{60}, {1}}}).starts; len(got) != 1 {
+			t.Errorf("%d starts, want 1 of all that is left", len(got))
+		}
+	})
+}
+
+// Nor is a start that was given back anybody's, where a server has said that nothing is left.
+func TestNothingIsTakenFromAQuotaThatIsUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		one, other := newScripted(t, f, 1, burst(1, time.Second)...), newScripted(t, f, 2, burst(1, time.Second)...)
+		r := one.want(1)
+		ahead := one.run(request{horizon: 2 * time.Second, wanted: make([][]int, 1)}).starts[0]
+		one.run(request{epoch: r.epoch, changes: []change{{kind: giveBack, at: ahead.at, serial: ahead.serial}}, said: []said{left(0, r.starts[0])}})
+		if got := other.run(request{horizon: 2 * time.Second, wanted: make([][]int, 1)}).starts; len(got) > 0 {
+			t.Errorf("a start at %v, and nothing is left", got)
+		}
+	})
+}
+
+func TestQuotasAreFewAndForgottenAtTheirReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		s := newScripted(t, f, 1, burst(100, time.Hour)...)
+		known := func() uint64 { return binary.BigEndian.Uint64(f.record().value[8*25:]) }
+		r := s.want(1)
+		for i := range 20 {
+			q := left(i, r.starts[0])
+			q.name = fmt.Sprint(i)
+			s.run(request{epoch: r.epoch, said: []said{q}})
+		}
+		if got := known(); got != 16 {
+			t.Errorf("%d quotas on the record, want 16", got)
+		}
+		time.Sleep(30 * time.Second)
+		s.want(1)
+		if got := known(); got != 0 {
+			t.Errorf("%d quotas on the record after the reset, want none", got)
+		}
+	})
+}
+
+// What could not be told is told later, and of two answers the older start's says nothing.
+func TestAQuotaThatCouldNotBeToldIsToldLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		a := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+		b := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+		older, err := a.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(ms)
+		failing := true
+		f.fail = func(int) error {
+			if failing {
+				return errors.New("down")
+			}
+			return nil
+		}
+		slot, err := a.Acquire(t.Context())
+		for errors.Is(err, ErrUnavailable) { // the first fails
+			failing = false
+			time.Sleep(ride)
+			slot, err = a.Acquire(t.Context())
+		}
+		failing = true
+		slot.Report(pacer.Outcome{Quotas: []quota.State{{Remaining: 2, Reset: 30 * time.Second}}})
+		older.Report(pacer.Outcome{Quotas: []quota.State{{Remaining: 50, Reset: 30 * time.Second}}})
+		time.Sleep(told)
+		failing = false
+		time.Sleep(10 * time.Second) // until it was probed
+		if err := a.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(told)
+		began := time.Now()
+		starts(t, b, 1)
+		if got := time.Since(began); got != 0 {
+			t.Errorf("what was left took %v", got)
+		}
+		starts(t, b, 1)
+		if got := time.Since(began); got < 15*time.Second {
+			t.Errorf("started %v later, want it at the reset", got)
+		}
+	})
+}
+
+// probing returns the clients of some processes after a pause that a report began.
+func probing(t *testing.T, f *fakeRedis) []scripted {
+	var all []scripted
+	for i := range 4 {
+		all = append(all, newScripted(t, f, int64(i+1), burst(100, time.Second)...))
+	}
+	all[0].run(request{pause: time.Second, told: true})
+	return all
+}
+
+func TestWhoGivesAProbeBackLeavesItToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := probing(t, newFakeRedis(t))
+		time.Sleep(995 * ms)
+		r := p[0].want(1)
+		p[1].run(request{epoch: r.epoch})
+		p[0].run(request{epoch: r.epoch, changes: []change{{kind: giveBack, at: r.starts[0].at, serial: r.starts[0].serial}}})
+		if got := p[1].want(1).waits(); len(got) != 1 || got[0] != 5*ms {
+			t.Errorf("another's start in %v, want it at the end of the pause, in 5ms", got)
+		}
+	})
+}
+
+func TestOnlyTheProbeEndsTheWaitForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := probing(t, newFakeRedis(t))
+		time.Sleep(time.Second)
+		p[0].want(1)
+		p[1].run(request{changes: []change{{kind: probed, cost: 1}}})
+		if got := p[2].want(1).starts; len(got) > 0 {
+			t.Error("a start, though nobody knows what became of the probe")
+		}
+		p[0].run(request{changes: []change{{kind: probed, cost: 1}}})
+		if got := p[2].want(5).starts; len(got) != 5 {
+			t.Errorf("%d starts of 5 after the probe has worked", len(got))
+		}
+	})
+}
+
+func TestASilentProbeIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := probing(t, newFakeRedis(t))
+		time.Sleep(time.Second)
+		p[0].want(1)
+		time.Sleep(995 * ms)
+		for i, s := range p[1:3] {
+			if got := s.want(1).waits(); len(got) != 1 || got[0] != 5*ms {
+				t.Errorf("the start of process %d in %v, want it in 5ms", i+2, got)
+			}
+		}
+	})
+}
+
+func TestResumeEndsTheWaitForAProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := probing(t, newFakeRedis(t))
+		p[3].run(request{resume: true})
+		for i, s := range p[:3] {
+			if got := s.want(1).starts; len(got) != 1 {
+				t.Errorf("no start of process %d", i+1)
+			}
+		}
+	})
+}
+
+// Where the limits let one start at a time, the first that worked is all there is to know.
+func TestAProbeThatEndsProbingIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		a := mustNew(t, f, Config{Limits: burst(1, 10*ms)})
+		b := mustNew(t, f, Config{Limits: burst(1, 10*ms)})
+		slot, err := a.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		slot.Report(pacer.Outcome{Throttled: true, Delay: 2 * time.Second})
+		synctest.Wait()
+		probe, err := a.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		probe.Report(pacer.Outcome{})
+		synctest.Wait()
+		began := time.Now()
+		starts(t, b, 1)
+		if got := time.Since(began); got != 10*ms {
+			t.Errorf("another process started %v after the probe had worked, want 10ms", got)
+		}
+	})
+}
