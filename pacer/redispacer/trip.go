@@ -211,7 +211,7 @@ func (r *remote) fail(t *trip, err error, current bool, now time.Duration) {
 	r.trips.answered = false
 	if t.carrying {
 		r.trips.changes = append(t.changes, r.trips.changes...)
-		
+		r.trips.said = append(t.said, r.trips.said...)
 		if over := len(r.trips.changes) - maxTaken; over > 0 {
 			r.trips.changes = r.trips.changes[over:]
 			r.counts.Lost += uint64(over)
