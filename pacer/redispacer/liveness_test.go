@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ import (
 // The contests of liveness are of real processes in real time, so that how busy the machine is
 // decides too. They are run by
 //
-//	go test -run 'Process|Rolling|Leave|Greedy|Wrong|Latency' ./pacer/redispacer -whole
+//	go test -run 'Process|Rolling|Leave|Greedy|Wrong|Latency|Deadlines' ./pacer/redispacer -whole
 //
 // and what they are about is tested in virtual time by the simulation, and by the tests of the line.
 var whole = flag.Bool("whole", false, "run the contests of liveness, and other tests at full length")
@@ -39,6 +40,7 @@ type callers struct {
 	N      int
 	Leave  time.Duration // each gives up after a random time, twice this at most; 0 = never
 	Once   bool          // each caller makes one call
+	Within time.Duration // each has a deadline after so long; 0 = none
 }
 
 // runCallers is the main function of such a process. It writes the time of each start.
@@ -57,6 +59,9 @@ func runCallers(encoded string) int {
 		go func() {
 			for again := true; again; again = !c.Once {
 				ctx, cancel := context.Background(), context.CancelFunc(func() {})
+				if c.Within > 0 {
+					ctx, cancel = context.WithTimeout(ctx, c.Within)
+				}
 				if c.Leave > 0 {
 					ctx, cancel = context.WithCancel(ctx)
 					time.AfterFunc(rand.N(2*c.Leave), cancel)
@@ -64,6 +69,10 @@ func runCallers(encoded string) int {
 				err := p.Wait(ctx)
 				now := time.Now()
 				cancel()
+				if err != nil && c.Within > 0 {
+					time.Sleep(5 * ms)
+					continue
+				}
 				if err != nil && c.Leave == 0 {
 					fmt.Fprintln(os.Stderr, err)
 					time.Sleep(5 * ms)
@@ -318,23 +327,72 @@ func TestAWrongLimitHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+func TestProcessesThatBarelyMeetTheirDeadlinesLoseNoStart(t *testing.T) {
+	for _, even := range []bool{false, true} {
+		t.Run(fmt.Sprintf("even %v", even), func(t *testing.T) {
+			realTime(t)
+			f := newFleet(t)
+			limit := pacer.Limit{Calls: 4, Period: 200 * ms, Even: even}
+			for range 5 { // of whose callers each waits for a second if nobody gives up
+				f.join(callers{Limits: []pacer.Limit{limit}, N: 4, Within: time.Second})
+			}
+			f.started(5)
+			from, to := f.run(10 * time.Second)
+			f.wantRate(from, to, limit, 0.95)
+		})
+	}
+}
+
 func TestManyProcessesOfOneCallerShareEvenly(t *testing.T) {
-	realTime(t)
-	n, limit := 100, perSecond(100, true)
-	f := newFleet(t)
-	for range n {
-		f.join(callers{Limits: []pacer.Limit{limit}, N: 1})
+	for _, c := range []struct {
+		limit pacer.Limit
+		span  time.Duration
+		trips float64 // a start at most
+	}{{perSecond(10, true), 100 * time.Second, 20}, {perSecond(100, true), 30 * time.Second, 20}, {perSecond(1000, true), 10 * time.Second, 3}} {
+		t.Run(fmt.Sprintf("%d a second", c.limit.Calls), func(t *testing.T) {
+			realTime(t)
+			const n = 100
+			f := newFleet(t)
+			for range n {
+				f.join(callers{Limits: []pacer.Limit{c.limit}, N: 1})
+			}
+			f.started(n)
+			time.Sleep(3 * time.Second)
+			trips := f.calls()
+			from, to := f.run(c.span)
+			f.wantRate(from, to, c.limit, 0.95)
+			starts := len(f.between(-1, from, to))
+			each := float64(f.calls()-trips) / float64(starts)
+			t.Logf("%.1f round trips a start", each)
+			if each > c.trips {
+				t.Errorf("%.1f round trips a start, want %.0f at most", each, c.trips)
+			}
+			fair := float64(starts) / n
+			for i := range n {
+				if got := float64(len(f.between(i, from, to))); got < fair*0.8-1 || got > fair*1.2+1 {
+					t.Errorf("process %d had %.0f starts, want %.1f", i, got, fair)
+				}
+			}
+		})
 	}
-	f.started(n)
-	time.Sleep(3 * time.Second)
-	from, to := f.run(30 * time.Second)
-	f.wantRate(from, to, limit, 0.95)
-	fair := float64(len(f.between(-1, from, to))) / float64(n)
-	for i := range n {
-		if got := float64(len(f.between(i, from, to))); got < fair*0.8-1 || got > fair*1.2+1 {
-			t.Errorf("process %d had %.0f starts, want %.1f", i, got, fair)
-		}
+}
+
+// calls returns how often the script has run.
+func (f *fleet) calls() int {
+	f.t.Helper()
+	rdb := redis.NewClient(&redis.Options{Addr: f.addr})
+	defer rdb.Close()
+	info, err := rdb.Info(context.Background(), "commandstats").Result()
+	if err != nil {
+		f.t.Fatal(err)
 	}
+	_, of, _ := strings.Cut(info, "cmdstat_evalsha:calls=")
+	n, _, _ := strings.Cut(of, ",")
+	calls, err := strconv.Atoi(n)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return calls
 }
 
 // A Redis that is far away costs each caller its latency, and the fleet nothing.
