@@ -52,7 +52,7 @@ func Retry(p *retrypolicy.Policy) Middleware {
 		p = retrypolicy.Default()
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &retryTransport{layer: layer{next}, policy: p, paces: pacesOf(layersOf(next))}
+		return &retryTransport{layer: layer{strict(next)}, policy: p, paces: pacesOf(layersOf(next))}
 	}
 }
 
@@ -168,7 +168,7 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 	if len(c.paces) == 0 {
 		a.start(out)
 	}
-	resp, err := exchange(c.next, out)
+	resp, err := c.next.RoundTrip(out)
 	c.resp, err = a.settle(resp, err)
 	return a, c.resp, err
 }
