@@ -88,7 +88,9 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 
 	for n := 1; ; n++ {
-		a, resp, err := c.attempt(n)
+		a := c.begin(n)
+		resp, err := a.settle(c.next.RoundTrip(&a.out))
+		c.resp = resp
 		if err != nil && a.refused != nil {
 			a.abort()
 			return c.end(n-1, *a.refused, nil, err)
@@ -145,8 +147,8 @@ type call struct {
 	over    bool
 }
 
-// attempt sends the request once.
-func (c *call) attempt(n int) (*attempt, *http.Response, error) {
+// begin makes the next attempt current.
+func (c *call) begin(n int) *attempt {
 	a := &attempt{
 		asked:   c.req,
 		body:    c.body,
@@ -163,14 +165,11 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 	a.Context, a.setUp = handshake.New(withoutEarlier(c.req.Context()), c.req)
 	c.current = a
 	a.out = *c.req.WithContext(a)
-	out := &a.out
-	c.body.Attach(out)
+	c.body.Attach(&a.out)
 	if len(c.paces) == 0 {
-		a.start(out)
+		a.start(&a.out)
 	}
-	resp, err := c.next.RoundTrip(out)
-	c.resp, err = a.settle(resp, err)
-	return a, c.resp, err
+	return a
 }
 
 // decide asks the policy what follows attempt a.
