@@ -129,7 +129,9 @@ type holding struct {
 	resp *http.Response // nobody above has it yet
 	slot *slotContext
 
-	start pacer.Admission // of a request without a slot; nothing to close
+	// Nothing of these is to be closed.
+	start pacer.Admission // of a request without a slot
+	began time.Duration   // when the wait for a start did, on uptime's clock; zero where nobody asked
 }
 
 func (h *holding) close() {

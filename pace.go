@@ -203,6 +203,9 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case w != nil:
 		tell(w, &held.start, req, resp, err, a)
 	}
+	if a != nil && w != nil && (err != nil || !a.policy.Accepts(resp.StatusCode)) {
+		a.keepPlace(&held)
+	}
 	held.resp, held.slot = nil, nil
 	return resp, err
 }

@@ -79,7 +79,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		observer:       observerFrom(ctx),
 	}
 	if c.observer != nil || c.policy.Timed() { // or nobody asks
-		c.began = uptime()
+		c.times = &times{began: uptime()}
 	}
 	c.body = replay.New(req, c.policy.ReplayBuffer())
 	defer c.leave()
@@ -136,28 +136,24 @@ type call struct {
 	policy   *retrypolicy.Policy
 	observer *observer
 	body     *replay.Body
-	began    time.Duration // a reading of uptime
+	times    *times // see attempt
 
 	current *attempt
 	resp    *http.Response // the current attempt's, while nobody else has it
 	last    outcome        // of the attempt before the current one
 	delay   time.Duration  // between the two
-	arrived time.Duration  // see attempt
-	asks    time.Duration
 	over    bool
 }
 
 // begin makes the next attempt current.
 func (c *call) begin(n int) *attempt {
 	a := &attempt{
-		asked:   c.req,
-		body:    c.body,
-		began:   c.began,
-		info:    AttemptInfo{Number: n, Previous: c.delay},
-		policy:  c.policy,
-		retry:   c.retryTransport,
-		arrived: c.arrived,
-		asks:    c.asks,
+		asked:  c.req,
+		body:   c.body,
+		info:   AttemptInfo{Number: n, Previous: c.delay},
+		policy: c.policy,
+		retry:  c.retryTransport,
+		times:  c.times,
 	}
 	if c.observer != nil {
 		a.observed = &observed{observer: c.observer}
@@ -178,9 +174,10 @@ func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.De
 	result := a.result(resp, err)
 	next := c.policy.Decide(c.ctx, &result, verdict)
 	a.done(resp, err, verdict)
-	c.arrived, c.asks = a.arrived, 0
+	c.times = new(*a.note())
+	c.times.asks = 0
 	if result.Paced {
-		c.asks = uptime()
+		c.times.asks = uptime()
 	}
 	return next
 }
@@ -192,7 +189,7 @@ func (c *call) late() bool {
 	return d > 0 && elapsed > d
 }
 
-func (c *call) elapsed() time.Duration { return uptime() - c.began }
+func (c *call) elapsed() time.Duration { return uptime() - c.times.began }
 
 // end ends the call after some attempts. The caller gets what the last of them brought: its
 // response or error or, if it was to be followed by another one that did not come, the
@@ -213,7 +210,7 @@ func (c *call) end(attempts int, reason retrypolicy.Reason, resp *http.Response,
 	}
 	c.resp = resp
 	if c.observer != nil {
-		info := CallInfo{c.req, resp, err, attempts, reason, uptime() - c.began}
+		info := CallInfo{c.req, resp, err, attempts, reason, uptime() - c.times.began}
 		if reason != retrypolicy.ReasonAccepted {
 			c.observer.gaveUp(c.ctx, info)
 		}

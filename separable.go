@@ -81,15 +81,18 @@ func (s *separable) notice() {
 
 // Err implements context.Context.
 func (s *separable) Err() error {
-	if s.stage.Load() == asked {
-		s.notice()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.cause.Load() != nil {
-			return context.Canceled
-		}
+	if s.stage.Load() == asked && s.endedItself() {
+		return context.Canceled
 	}
 	return s.Context.Err()
+}
+
+// endedItself reports whether s, which was asked for Done, has ended before its parent.
+func (s *separable) endedItself() bool {
+	s.notice()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause.Load() != nil
 }
 
 // AfterFunc is what package context registers children by. Without it each would have a
