@@ -36,8 +36,9 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 	if slot := took.slot; slot != nil {
 		held.slot = newSlotContext(req.Context(), slot, t)
 	}
-	if a != nil && (err == nil || took.began != 0) {
-		a.admitted(took, &held.start)
+	held.began = took.began
+	if a != nil {
+		a.info.PacedFor += took.waited
 	}
 	if err == nil {
 		if observer != nil {
@@ -59,13 +60,13 @@ func (t *paceTransport) acquire(req *http.Request, w Waiter, a *attempt, held *h
 
 // placed returns ctx with the place in line of a's call, if a is not its first attempt.
 func placed(ctx context.Context, a *attempt) context.Context {
-	if a == nil || a.info.Number == 1 || a.arrived == 0 {
+	if a == nil || a.info.Number == 1 || a.times.arrived == 0 {
 		return ctx
 	}
 	if _, placed := pacer.ArrivalFromContext(ctx); placed {
 		return ctx
 	}
-	return pacer.WithArrival(ctx, loaded.Add(a.arrived))
+	return pacer.WithArrival(ctx, loaded.Add(a.times.arrived))
 }
 
 var (
@@ -95,10 +96,10 @@ func boundOf(ctx context.Context, a *attempt) bound {
 		}
 	}
 	if d := a.policy.MaxElapsed(); d > 0 {
-		before(a.began, d, retrypolicy.ReasonMaxElapsed, errMaxElapsed)
+		before(a.times.began, d, retrypolicy.ReasonMaxElapsed, errMaxElapsed)
 	}
-	if a.asks != 0 {
-		before(a.asks, a.policy.MaxRetryAfter(), retrypolicy.ReasonRetryAfterTooLong, errRetryAfter)
+	if a.times.asks != 0 {
+		before(a.times.asks, a.policy.MaxRetryAfter(), retrypolicy.ReasonRetryAfterTooLong, errRetryAfter)
 	}
 	return b
 }
@@ -114,7 +115,7 @@ type wait struct {
 // observes it.
 func admit(ctx context.Context, req *http.Request, w Waiter, a *attempt, observer *observer, start *pacer.Admission) (took wait, reason retrypolicy.Reason, err error) {
 	_, measures := w.(*pacer.Pacer)
-	measures = measures && (a == nil || a.asks == 0) // else the wait may have been taken up again
+	measures = measures && (a == nil || a.info.Number == 1 || a.times.asks == 0) // else the wait may have been taken up again
 	if observer != nil || !measures {
 		took.began = uptime()
 	}
@@ -132,7 +133,7 @@ func admit(ctx context.Context, req *http.Request, w Waiter, a *attempt, observe
 	for again := true; again; {
 		took.slot, reason, again, err = within(ctx, boundOf(ctx, a), w, start)
 		if again {
-			a.asks = uptime()
+			a.times.asks = uptime()
 		}
 	}
 	switch {

@@ -47,21 +47,33 @@ type attempt struct {
 	observed *observed // nil where nobody observes
 	retry    *retryTransport
 	refused  *retrypolicy.Reason // why a Pace layer gave it no slot; nil once it has started
-	judged   judgement
+	judged   *judgement          // nil where all that was judged is accepted
 
 	// What a policy is told besides; the first two are nil when the attempt is over.
 	asked *http.Request // the caller's
 	body  *replay.Body
 	setUp *handshake.Watch
-	began time.Duration // when the call did, on uptime's clock; zero where nobody asks
+	times *times // nil where nobody asks and nothing has failed
 
-	arrived time.Duration // when the call first stood in a pacer's queue, on uptime's clock; zero before
-	asks    time.Duration // when it asks for a slot of a pacer that has taken over its delay, on uptime's clock; else zero
-	timer   *time.Timer   // nil before start
-	started bool          // by the last of its Pace layers, if it has any
-	ticking bool
+	timer   *time.Timer // of its timeout; nil where that does not run
+	started bool        // by the last of its Pace layers, if it has any
 
 	out http.Request // what the layers below get; its context is the attempt
+}
+
+// times are those of a call, on uptime's clock.
+type times struct {
+	began   time.Duration // zero where nobody asks
+	arrived time.Duration // when it first stood in a pacer's queue; zero where it did not
+	asks    time.Duration // when the attempt asks for a slot of a pacer that has taken over its delay; else zero
+}
+
+// note returns the times to be written.
+func (a *attempt) note() *times {
+	if a.times == nil {
+		a.times = new(times)
+	}
+	return a.times
 }
 
 // observed is what observers are told of an attempt's send.
@@ -105,7 +117,6 @@ func (a *attempt) start(req *http.Request) {
 		} else {
 			a.timer.Reset(timeout)
 		}
-		a.ticking = true
 	}
 	if o := a.observed; o != nil {
 		first := o.req == nil
@@ -123,27 +134,25 @@ func (a *attempt) waitsFor(t *paceTransport) bool { return slices.Contains(a.ret
 // startsWith reports whether t is the last layer that the attempt waits in.
 func (a *attempt) startsWith(t *paceTransport) bool { return a.retry.paces[len(a.retry.paces)-1] == t }
 
-// admitted notes a wait, and the start if it was a pacer's that measured it; there may be
-// several Pace layers.
-func (a *attempt) admitted(took wait, start *pacer.Admission) {
-	a.info.PacedFor += took.waited
-	if a.arrived != 0 {
-		return
-	}
-	a.arrived = took.began
-	came := start.Came()
-	if took.slot != nil {
-		came = took.slot.Came()
+// keepPlace notes when the attempt, which failed, stood in a pacer's queue: there those that follow
+// have their place.
+func (a *attempt) keepPlace(held *holding) {
+	at, came := held.began, held.start.Came()
+	if held.slot != nil {
+		came = held.slot.slot.Came()
 	}
 	if !came.IsZero() { // by that a pacer knows the call
-		a.arrived = came.Sub(loaded)
+		at = came.Sub(loaded)
+	}
+	if t := a.note(); t.arrived == 0 || at != 0 && at < t.arrived { // there may be several Pace layers
+		t.arrived = at
 	}
 }
 
 // hold stops the attempt's timeout, while it waits for a slot or for good. If its time has
 // come the attempt is over, even if the timer has not got round to it.
 func (a *attempt) hold() {
-	if a.ticking {
+	if a.timer != nil {
 		a.stop()
 	}
 }
@@ -152,7 +161,7 @@ func (a *attempt) stop() {
 	if !a.timer.Stop() {
 		a.expire()
 	}
-	a.ticking = false
+	a.timer = nil
 }
 
 func (a *attempt) expire() { a.end(&attemptTimeoutError{a.policy.AttemptTimeout()}) }
@@ -195,10 +204,10 @@ func (a *attempt) result(resp *http.Response, err error) retrypolicy.Attempt {
 		Err:        a.setUp.Explain(err),
 		Previous:   a.info.Previous,
 		Replayable: a.body.Replayable(),
-		Paced:      a.judged.paced,
+		Paced:      a.judged != nil && a.judged.paced,
 	}
 	if a.policy.Timed() {
-		result.Elapsed = uptime() - a.began
+		result.Elapsed = uptime() - a.times.began
 	}
 	return result
 }
@@ -207,22 +216,23 @@ func (a *attempt) result(resp *http.Response, err error) retrypolicy.Attempt {
 type judgement struct {
 	resp    *http.Response
 	err     error
-	status  int32
-	verdict int16
+	status  int
+	verdict retrypolicy.Verdict
 	paced   bool // a pacer was told of the throttling
 }
 
 // judge asks the policy about what a layer below Retry, or Retry itself, was handed up. Each
 // result is judged once.
 func (a *attempt) judge(resp *http.Response, err error) retrypolicy.Verdict {
-	var status int32
+	status := 0
 	if resp != nil {
-		status = int32(resp.StatusCode)
+		status = resp.StatusCode
 	}
-	j := &a.judged
-	if err == nil && a.policy.Accepts(int(status)) {
-		j.resp, j.err, j.status, j.verdict, j.paced = resp, nil, status, int16(retrypolicy.Accept), false
-	} else if j.resp == nil && j.err == nil || j.resp != resp || j.status != status || !same(j.err, err) {
+	if err == nil && a.policy.Accepts(status) {
+		a.judged = nil
+		return retrypolicy.Accept
+	}
+	if j := a.judged; j == nil || j.resp != resp || j.status != status || !same(j.err, err) {
 		if resp != nil {
 			a.hold() // its headers are here: a Peek at the body is not cut, nor counted
 			if a.observed != nil {
@@ -230,9 +240,9 @@ func (a *attempt) judge(resp *http.Response, err error) retrypolicy.Verdict {
 			}
 		}
 		v := a.policy.Classify(a.result(resp, err))
-		*j = judgement{resp, err, status, int16(v), false}
+		a.judged = &judgement{resp, err, status, v, false}
 	}
-	return a.verdict()
+	return a.judged.verdict
 }
 
 // pacedBy notes that a pacer was told of what was judged last.
@@ -243,7 +253,12 @@ func (a *attempt) pacedBy(o *pacer.Outcome) {
 }
 
 // verdict returns the last.
-func (a *attempt) verdict() retrypolicy.Verdict { return retrypolicy.Verdict(a.judged.verdict) }
+func (a *attempt) verdict() retrypolicy.Verdict {
+	if a.judged == nil {
+		return retrypolicy.Accept
+	}
+	return a.judged.verdict
+}
 
 // same reports whether two errors are one, if they can be compared.
 func same(e, f error) bool {

@@ -25,7 +25,7 @@ func Cost(unit string, estimate func(*http.Request) int) Middleware {
 		if estimate == nil || unit == "" {
 			return next
 		}
-		return &costTransport{layer{next}, unit, estimate}
+		return &costTransport{layer{strict(next)}, unit, estimate}
 	}
 }
 
@@ -38,11 +38,11 @@ type costTransport struct {
 func (t *costTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := withoutEarlier(req.Context())
 	if _, said := pacer.CostFromContext(ctx, t.unit); said {
-		return exchange(t.next, req)
+		return t.next.RoundTrip(req)
 	}
 	c := &costContext{ctx, t.cost(ctx, req), atomic.Bool{}}
 	defer c.over.Store(true)
-	return exchange(t.next, req.WithContext(c))
+	return t.next.RoundTrip(req.WithContext(c))
 }
 
 // cost returns ctx with what req will cost.

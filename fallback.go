@@ -32,7 +32,7 @@ func Fallback(f FallbackFunc) Middleware {
 		if f == nil {
 			return next
 		}
-		return &fallbackTransport{layer{next}, f, hasRetry(layersOf(next))}
+		return &fallbackTransport{layer{strict(next)}, f, hasRetry(layersOf(next))}
 	}
 }
 
@@ -120,12 +120,12 @@ func (t *fallbackTransport) RoundTrip(req *http.Request) (*http.Response, error)
 // send sends req in a context that can end a response which is thrown away.
 func (t *fallbackTransport) send(req *http.Request) (*http.Response, error) {
 	if t.retries {
-		return exchange(t.next, req)
+		return t.next.RoundTrip(req)
 	}
 	s := &separable{Context: withoutEarlier(req.Context())}
 	var resp *http.Response
 	defer func() { s.separateAfter(resp) }() // also when a layer below panics
-	resp, err := exchange(t.next, req.WithContext(s))
+	resp, err := t.next.RoundTrip(req.WithContext(s))
 	return resp, err
 }
 

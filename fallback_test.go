@@ -99,6 +99,27 @@ func TestFallbackBelowRetry(t *testing.T) {
 	})
 }
 
+// A layer between Retry and Pace may send again by itself: what counts is what it hands up.
+func TestFallbackLeavesASuccessThatAnAttemptBroughtAfterAFailure(t *testing.T) {
+	again := func(next http.RoundTripper) http.RoundTripper {
+		return pacedhttp.RoundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(req)
+			if err == nil && resp.StatusCode == 503 {
+				resp.Body.Close()
+				return next.RoundTrip(req)
+			}
+			return resp, err
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		rt := pacedhttp.New(newScript(step{status: 503}, step{body: "own"}), pacedhttp.Fallback(spare(&calls)), pacedhttp.Retry(nil), again, pacedhttp.Pace(unlimited()))
+		if status, body, err := send(t, rt, newRequest(t, "GET", nil)); status != 200 || body != "own" || err != nil || calls != 0 {
+			t.Errorf("got %d %q, %v after %d fallbacks", status, body, err, calls)
+		}
+	})
+}
+
 func TestFallbackIsGivenTheFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, s := range []step{{status: 503, body: "busy"}, {err: errLost}} {

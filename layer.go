@@ -20,7 +20,7 @@ type RoundTripperFunc func(*http.Request) (*http.Response, error)
 func (f RoundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // A layer is what the RoundTrippers of this package have in common.
-type layer struct{ next http.RoundTripper }
+type layer struct{ next http.RoundTripper } // which is strict
 
 func (l layer) below() http.RoundTripper { return l.next }
 
@@ -60,19 +60,28 @@ func oursOf(rt http.RoundTripper) ours {
 
 var errNothing = errors.New("pacedhttp: a RoundTripper below returned neither a response nor an error")
 
-// exchange sends req through rt and holds rt to its contract, so that every layer
-// can rely on it: a response with a body and a request, or an error. A request that its
-// caller has given up ends where it would leave this package's layers.
-func exchange(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
+// strict returns rt held to its contract, so that every layer can rely on it: a response with a
+// body and a request, or an error.
+func strict(rt http.RoundTripper) http.RoundTripper {
 	if oursOf(rt) != nil {
-		return rt.RoundTrip(req)
+		return rt
 	}
+	return &edge{rt}
+}
+
+// An edge is where requests leave this package's layers. One that its caller has given up ends
+// there.
+type edge struct{ beyond http.RoundTripper }
+
+func (e *edge) CloseIdleConnections() { closeIdle(e.beyond) }
+
+func (e *edge) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := givenUp(req); err != nil {
 		closeBody(req)
 		return nil, err
 	}
 	leaves(req)
-	resp, err := rt.RoundTrip(req)
+	resp, err := e.beyond.RoundTrip(req)
 	switch {
 	case err == nil && resp == nil:
 		return nil, errNothing
@@ -120,7 +129,9 @@ type holding struct {
 	resp *http.Response // nobody above has it yet
 	slot *slotContext
 
-	start pacer.Admission // of a request without a slot; nothing to close
+	// Nothing of these is to be closed.
+	start pacer.Admission // of a request without a slot
+	began time.Duration   // when the wait for a start did, on uptime's clock; zero where nobody asked
 }
 
 func (h *holding) close() {

@@ -90,7 +90,7 @@ func Log(l *slog.Logger) Middleware {
 		logger(l).LogAttrs(context.Background(), slog.LevelWarn, "layers in a wrong order", slog.String("error", fault.Error()))
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &observeTransport{layer: layer{next}, hooks: hooks, warn: warn}
+		return &observeTransport{layer: layer{strict(next)}, hooks: hooks, warn: warn}
 	}
 }
 

@@ -139,7 +139,7 @@ type FallbackInfo struct {
 // outside of them. Several Observe layers are all called, the innermost first.
 func Observe(h Hooks) Middleware {
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &observeTransport{layer: layer{next}, hooks: h}
+		return &observeTransport{layer: layer{strict(next)}, hooks: h}
 	}
 }
 
@@ -160,7 +160,7 @@ func (t *observeTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	ctx := withoutEarlier(req.Context())
 	o := &observer{Context: ctx, hooks: &t.hooks, outer: observerFrom(ctx)}
 	defer o.over.Store(true)
-	return exchange(t.next, req.WithContext(o))
+	return t.next.RoundTrip(req.WithContext(o))
 }
 
 // check warns of what is wrong with the chain.

@@ -152,7 +152,7 @@ type paceTransport struct {
 }
 
 func (t paceTransport) middleware(next http.RoundTripper) http.RoundTripper {
-	t.layer = layer{next}
+	t.layer = layer{strict(next)}
 	below := layersOf(next)
 	t.inner = pacesBelow(below)
 	for _, l := range below {
@@ -195,13 +195,16 @@ func (t *paceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		a.start(req)
 	}
 	held.req = nil
-	resp, err := exchange(t.next, req)
+	resp, err := t.next.RoundTrip(req)
 	held.resp = resp
 	switch {
 	case slot != nil:
 		slot.heard(req, resp, err, a)
 	case w != nil:
 		tell(w, &held.start, req, resp, err, a)
+	}
+	if a != nil && w != nil && (err != nil || !a.policy.Accepts(resp.StatusCode)) {
+		a.keepPlace(&held)
 	}
 	held.resp, held.slot = nil, nil
 	return resp, err

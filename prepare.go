@@ -38,7 +38,7 @@ func prepare(f func(*http.Request, AttemptInfo) error, anyHost bool) Middleware 
 		if f == nil {
 			return next
 		}
-		return &prepareTransport{layer{next}, f, anyHost}
+		return &prepareTransport{layer{strict(next)}, f, anyHost}
 	}
 }
 
@@ -50,13 +50,13 @@ type prepareTransport struct {
 
 func (t *prepareTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !t.anyHost && leftHost(req) {
-		return exchange(t.next, req)
+		return t.next.RoundTrip(req)
 	}
 	prepared, err := t.prepared(req)
 	if err != nil {
 		return nil, err
 	}
-	return exchange(t.next, prepared)
+	return t.next.RoundTrip(prepared)
 }
 
 func (t *prepareTransport) prepared(req *http.Request) (*http.Request, error) {

@@ -52,7 +52,7 @@ func Retry(p *retrypolicy.Policy) Middleware {
 		p = retrypolicy.Default()
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &retryTransport{layer: layer{next}, policy: p, paces: pacesOf(layersOf(next))}
+		return &retryTransport{layer: layer{strict(next)}, policy: p, paces: pacesOf(layersOf(next))}
 	}
 }
 
@@ -79,7 +79,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		observer:       observerFrom(ctx),
 	}
 	if c.observer != nil || c.policy.Timed() { // or nobody asks
-		c.began = uptime()
+		c.times = &times{began: uptime()}
 	}
 	c.body = replay.New(req, c.policy.ReplayBuffer())
 	defer c.leave()
@@ -88,7 +88,9 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 
 	for n := 1; ; n++ {
-		a, resp, err := c.attempt(n)
+		a := c.begin(n)
+		resp, err := a.settle(c.next.RoundTrip(&a.out))
+		c.resp = resp
 		if err != nil && a.refused != nil {
 			a.abort()
 			return c.end(n-1, *a.refused, nil, err)
@@ -134,28 +136,24 @@ type call struct {
 	policy   *retrypolicy.Policy
 	observer *observer
 	body     *replay.Body
-	began    time.Duration // a reading of uptime
+	times    *times // see attempt
 
 	current *attempt
 	resp    *http.Response // the current attempt's, while nobody else has it
 	last    outcome        // of the attempt before the current one
 	delay   time.Duration  // between the two
-	arrived time.Duration  // see attempt
-	asks    time.Duration
 	over    bool
 }
 
-// attempt sends the request once.
-func (c *call) attempt(n int) (*attempt, *http.Response, error) {
+// begin makes the next attempt current.
+func (c *call) begin(n int) *attempt {
 	a := &attempt{
-		asked:   c.req,
-		body:    c.body,
-		began:   c.began,
-		info:    AttemptInfo{Number: n, Previous: c.delay},
-		policy:  c.policy,
-		retry:   c.retryTransport,
-		arrived: c.arrived,
-		asks:    c.asks,
+		asked:  c.req,
+		body:   c.body,
+		info:   AttemptInfo{Number: n, Previous: c.delay},
+		policy: c.policy,
+		retry:  c.retryTransport,
+		times:  c.times,
 	}
 	if c.observer != nil {
 		a.observed = &observed{observer: c.observer}
@@ -163,14 +161,11 @@ func (c *call) attempt(n int) (*attempt, *http.Response, error) {
 	a.Context, a.setUp = handshake.New(withoutEarlier(c.req.Context()), c.req)
 	c.current = a
 	a.out = *c.req.WithContext(a)
-	out := &a.out
-	c.body.Attach(out)
+	c.body.Attach(&a.out)
 	if len(c.paces) == 0 {
-		a.start(out)
+		a.start(&a.out)
 	}
-	resp, err := exchange(c.next, out)
-	c.resp, err = a.settle(resp, err)
-	return a, c.resp, err
+	return a
 }
 
 // decide asks the policy what follows attempt a.
@@ -179,9 +174,10 @@ func (c *call) decide(a *attempt, resp *http.Response, err error) retrypolicy.De
 	result := a.result(resp, err)
 	next := c.policy.Decide(c.ctx, &result, verdict)
 	a.done(resp, err, verdict)
-	c.arrived, c.asks = a.arrived, 0
+	c.times = new(*a.note())
+	c.times.asks = 0
 	if result.Paced {
-		c.asks = uptime()
+		c.times.asks = uptime()
 	}
 	return next
 }
@@ -193,7 +189,7 @@ func (c *call) late() bool {
 	return d > 0 && elapsed > d
 }
 
-func (c *call) elapsed() time.Duration { return uptime() - c.began }
+func (c *call) elapsed() time.Duration { return uptime() - c.times.began }
 
 // end ends the call after some attempts. The caller gets what the last of them brought: its
 // response or error or, if it was to be followed by another one that did not come, the
@@ -214,7 +210,7 @@ func (c *call) end(attempts int, reason retrypolicy.Reason, resp *http.Response,
 	}
 	c.resp = resp
 	if c.observer != nil {
-		info := CallInfo{c.req, resp, err, attempts, reason, uptime() - c.began}
+		info := CallInfo{c.req, resp, err, attempts, reason, uptime() - c.times.began}
 		if reason != retrypolicy.ReasonAccepted {
 			c.observer.gaveUp(c.ctx, info)
 		}

@@ -21,56 +21,112 @@ import (
 // request pays for it.
 type separable struct {
 	context.Context // the parent
-	own             atomic.Pointer[ending]
+
+	stage atomic.Int32
+	mu    sync.Mutex
+	ended bool
+	over  bool                            // the response has been read
+	cause atomic.Pointer[context.Context] // that ended with the cause, if s did not end with the parent
+
+	done    chan struct{}
+	release func() bool // from the parent; nil where that never ends
+
+	children []func() // who is told of the end; nil where one has left
+	left     int      // how many have
+	first    [1]func()
 }
+
+// The stages of a separable.
+const (
+	unasked   = iota // for Done: it is the parent that answers
+	asked            // it has an end of its own
+	separated        // it is the parent that answers again
+)
 
 // Done implements context.Context.
 func (s *separable) Done() <-chan struct{} {
-	if own := s.ending(); own != separated {
-		s.notice(own)
-		return own.done
+	if s.ask(); s.stage.Load() == separated {
+		return s.Context.Done()
 	}
-	return s.Context.Done()
+	s.notice()
+	return s.done
 }
 
-// notice has own end with the parent at once: who asks must not be told later than the
+// ask gives s an end of its own if it has had none.
+func (s *separable) ask() {
+	if s.stage.Load() != unasked {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stage.Load() != unasked {
+		return
+	}
+	s.done = make(chan struct{})
+	if s.Context.Done() != nil {
+		s.release = context.AfterFunc(s.Context, s.notice)
+	}
+	if !s.stage.CompareAndSwap(unasked, asked) && s.release != nil {
+		s.release()
+	}
+}
+
+// notice has s end with the parent at once: who asks must not be told later than the
 // parent's own children.
-func (s *separable) notice(own *ending) {
-	if err := s.Context.Err(); err != nil {
-		own.end(err, nil)
+func (s *separable) notice() {
+	if s.Context.Err() != nil {
+		s.finish(nil)
 	}
 }
 
 // Err implements context.Context.
 func (s *separable) Err() error {
-	own := s.own.Load()
-	if own == nil || own == separated {
-		return s.Context.Err()
+	if s.stage.Load() == asked && s.endedItself() {
+		return context.Canceled
 	}
-	s.notice(own)
-	own.mu.Lock()
-	defer own.mu.Unlock()
-	return own.err
+	return s.Context.Err()
+}
+
+// endedItself reports whether s, which was asked for Done, has ended before its parent.
+func (s *separable) endedItself() bool {
+	s.notice()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause.Load() != nil
 }
 
 // AfterFunc is what package context registers children by. Without it each would have a
 // goroutine.
 func (s *separable) AfterFunc(f func()) (stop func() bool) {
-	own := s.ending()
-	if own == separated {
+	s.ask()
+	s.mu.Lock()
+	if s.stage.Load() == separated {
+		s.mu.Unlock()
 		return context.AfterFunc(s.Context, f)
 	}
-	i, ok := own.register(f)
-	if !ok {
+	if s.ended {
+		s.mu.Unlock()
 		go f()
+		return func() bool { return false }
 	}
-	return func() bool {
-		left := own.leave(i)
-		if own.mayRelease() {
-			s.release(own)
-		}
-		return left
+	if s.children == nil {
+		s.children = s.first[:0] // room for the only child that most have
 	}
+	i := len(s.children)
+	s.children = append(s.children, f)
+	s.mu.Unlock()
+	return func() bool { return s.leave(i) }
+}
+
+// leave reports whether child i was registered and is no more.
+func (s *separable) leave(i int) (left bool) {
+	s.mu.Lock()
+	if left = !s.ended && s.children[i] != nil; left {
+		s.children[i] = nil
+		s.left++
+	}
+	s.unlock()
+	return left
 }
 
 // afterFunc registers f with ctx, by the cheapest way.
@@ -86,22 +142,27 @@ func (s *separable) Value(key any) any {
 	if _, ok := key.(abort.Key); ok {
 		return s
 	}
-	if own := s.own.Load(); own != nil {
-		if cause := own.cause.Load(); cause != nil {
-			if v := (*cause).Value(key); v != nil {
-				return v
-			}
+	if cause := s.ownEnd(); cause != nil {
+		if v := (*cause).Value(key); v != nil {
+			return v
 		}
 	}
 	return s.Context.Value(key)
 }
 
+// ownEnd returns a context that ended with the cause, nil where s has not ended before its
+// parent.
+func (s *separable) ownEnd() *context.Context {
+	if s.stage.Load() == separated {
+		return nil
+	}
+	return s.cause.Load()
+}
+
 // ownCause returns why s has ended before its parent, nil if it has not.
 func (s *separable) ownCause() error {
-	if own := s.own.Load(); own != nil {
-		if cause := own.cause.Load(); cause != nil {
-			return context.Cause(*cause)
-		}
+	if cause := s.ownEnd(); cause != nil {
+		return context.Cause(*cause)
 	}
 	return nil
 }
@@ -113,28 +174,45 @@ var _ abort.Exchange = (*separable)(nil)
 
 // end ends s, unless it is separated.
 func (s *separable) end(cause error) {
-	own := s.ending()
-	if own == separated {
-		return
-	}
+	s.ask()
 	ended, cancel := context.WithCancelCause(context.Background())
 	cancel(cause)
-	own.end(context.Canceled, &ended)
-	if own.release != nil {
-		own.release()
+	s.finish(&ended)
+	if s.release != nil {
+		s.release()
+	}
+}
+
+// finish ends s with its parent, or before it where there is a cause.
+func (s *separable) finish(cause *context.Context) {
+	s.mu.Lock()
+	if s.ended || s.stage.Load() == separated {
+		s.mu.Unlock()
+		return
+	}
+	s.ended = true
+	if cause != nil {
+		s.cause.Store(cause)
+	}
+	close(s.done)
+	children := s.children
+	s.children = nil
+	s.mu.Unlock()
+	for _, f := range children {
+		if f != nil {
+			f()
+		}
 	}
 }
 
 // separateAfter separates s when resp has been read or closed, at once where nobody below has
 // asked for its end, and ends it if there is no response.
 func (s *separable) separateAfter(resp *http.Response) {
-	if s.own.CompareAndSwap(nil, separated) {
-		return
-	}
-	switch own := s.own.Load(); {
+	switch {
+	case s.stage.CompareAndSwap(unasked, separated):
 	case resp == nil:
 		s.end(nil)
-	case resp.Body == http.NoBody, own.release == nil && !resp.Uncompressed:
+	case resp.Body == http.NoBody, s.release == nil && !resp.Uncompressed:
 		s.separate() // the response can be closed without its context's end
 	default:
 		resp.Body = whenRead(resp.Body, s.separate)
@@ -144,129 +222,33 @@ func (s *separable) separateAfter(resp *http.Response) {
 // separate makes the parent answer for s, as soon as nothing that was derived from s is left
 // to be told of its end: what is still being sent, say.
 func (s *separable) separate() {
-	own := s.own.Load()
-	if own == nil && s.own.CompareAndSwap(nil, separated) {
-		return
-	}
-	own = s.own.Load()
-	own.mu.Lock()
-	own.over = true
-	own.mu.Unlock()
-	if own.mayRelease() {
-		s.release(own)
-	}
+	s.mu.Lock()
+	s.over = true
+	s.unlock()
 }
 
-func (s *separable) release(own *ending) {
-	if s.own.CompareAndSwap(own, separated) && own.release != nil {
-		own.release()
+// unlock separates s if it is time.
+func (s *separable) unlock() {
+	separates := s.over && s.left == len(s.children) && s.stage.CompareAndSwap(asked, separated)
+	s.mu.Unlock()
+	if separates && s.release != nil {
+		s.release()
 	}
-}
-
-// ending returns s's own end, which is made if need be.
-func (s *separable) ending() *ending {
-	for {
-		if own := s.own.Load(); own != nil {
-			return own
-		}
-		own := &ending{done: make(chan struct{})}
-		if s.Context.Done() == nil {
-			if s.own.CompareAndSwap(nil, own) {
-				return own
-			}
-			continue
-		}
-		own.release = context.AfterFunc(s.Context, func() { s.notice(own) })
-		if s.own.CompareAndSwap(nil, own) {
-			return own
-		}
-		own.release()
-	}
-}
-
-// An ending is how a context ends, and who is told.
-type ending struct {
-	done    chan struct{}
-	release func() bool                     // from the parent; nil where that never ends
-	cause   atomic.Pointer[context.Context] // that ended with the cause, if not with the parent
-
-	mu       sync.Mutex
-	err      error
-	over     bool     // the response has been read
-	children []func() // nil where one has left
-	left     int      // how many have
-	first    [1]func()
-}
-
-// separated stands for the end of a context that has none of its own any more.
-var separated = new(ending)
-
-func (e *ending) end(err error, cause *context.Context) {
-	e.mu.Lock()
-	if e.err != nil {
-		e.mu.Unlock()
-		return
-	}
-	if cause != nil {
-		e.cause.Store(cause)
-	}
-	e.err = err
-	close(e.done)
-	children := e.children
-	e.children = nil
-	e.mu.Unlock()
-	for _, f := range children {
-		if f != nil {
-			f()
-		}
-	}
-}
-
-// register has f called at the end, unless that has come.
-func (e *ending) register(f func()) (i int, ok bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.err != nil {
-		return 0, false
-	}
-	if e.children == nil {
-		e.children = e.first[:0] // room for the only child that most have
-	}
-	e.children = append(e.children, f)
-	return len(e.children) - 1, true
-}
-
-// leave reports whether child i was registered and is no more.
-func (e *ending) leave(i int) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.children == nil || e.children[i] == nil {
-		return false
-	}
-	e.children[i] = nil
-	e.left++
-	return true
-}
-
-func (e *ending) isOver() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.over
-}
-
-// mayRelease reports whether the parent need not tell e of its end any more.
-func (e *ending) mayRelease() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.over && e.left == len(e.children)
 }
 
 var errDiscarded = errors.New("pacedhttp: the response was thrown away")
 
 // parentIfOver returns s's parent, and whether s is but a memory of an exchange.
 func (s *separable) parentIfOver() (parent context.Context, over bool) {
-	own := s.own.Load()
-	return s.Context, own == separated || own != nil && own.isOver()
+	switch s.stage.Load() {
+	case unasked:
+		return s.Context, false
+	case separated:
+		return s.Context, true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Context, s.over
 }
 
 // withoutEarlier returns ctx without the exchange that it tells of, if that is over: the

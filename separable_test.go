@@ -97,6 +97,60 @@ func TestNothingOfACallIsLeftWithItsContextWhenTheResponseIsRead(t *testing.T) {
 	}
 }
 
+// A slowRegistry registers nobody before it goes on.
+type slowRegistry struct {
+	*registry
+	asked, goesOn chan bool
+}
+
+func (r *slowRegistry) AfterFunc(f func()) func() bool {
+	r.asked <- true
+	<-r.goesOn
+	return r.registry.AfterFunc(f)
+}
+
+func TestWhoAsksForTheEndAsTheResponseComesLeavesNothingWithTheCallersContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := &slowRegistry{newRegistry(t.Context()), make(chan bool), make(chan bool)}
+		base := newScript(step{answer: func(req *http.Request) (*http.Response, error) {
+			go req.Context().Done()
+			<-ctx.asked
+			return &http.Response{StatusCode: 200}, nil
+		}})
+		if _, err := pacedhttp.New(base, pacedhttp.Retry(nil)).RoundTrip(newRequest(t, "GET", nil).WithContext(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		close(ctx.goesOn)
+		synctest.Wait()
+		if n := ctx.registered.Load(); n != 0 {
+			t.Errorf("%d are left", n)
+		}
+	})
+}
+
+func TestWhatIsMadeOfADeliveredResponsesContextEndsWithOneOfAnotherMake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		parent, cancel := context.WithCancel(t.Context())
+		ctx := newRegistry(parent)
+		asks := pacedhttp.PrepareAnyHost(func(req *http.Request, _ pacedhttp.AttemptInfo) error {
+			req.Context().Done()
+			return nil
+		})
+		resp, err := pacedhttp.New(newScript(step{}), pacedhttp.Retry(nil), asks).RoundTrip(newRequest(t, "GET", nil).WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		page, stop := context.WithCancel(resp.Request.Context())
+		defer stop()
+		cancel()
+		synctest.Wait()
+		if page.Err() == nil {
+			t.Error("lives on")
+		}
+	})
+}
+
 // keep is a fallback that leaves everything as it is.
 func keep(_ *http.Request, resp *http.Response, err error) (*http.Response, error) { return resp, err }
 

@@ -377,6 +377,43 @@ func TestARetryKeepsItsCallsPlaceInTheQueue(t *testing.T) {
 	}
 }
 
+// Of two pacers it is the outer one where the call stood first.
+func TestARetryKeepsItsPlaceInTheOuterOfTwoQueues(t *testing.T) {
+	for name, outer := range map[string]pacer.Config{
+		"without slots": {Limits: []pacer.Limit{{Calls: 1, Period: 10 * time.Second}}},
+		"with slots":    {Limits: []pacer.Limit{{Calls: 1, Period: 10 * time.Second}}, MaxInFlight: 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				outer := pacer.Must(outer)
+				if slot, err := outer.TryAcquire(t.Context()); err == nil {
+					slot.Done() // but the start counts: the first call waits here before it comes to the inner queue
+				}
+				base := newScript(step{status: 503}, step{}, step{})
+				policy := retrypolicy.Must(retrypolicy.Config{Backoff: retrypolicy.Constant(time.Second)})
+				rt := pacedhttp.New(base, pacedhttp.Retry(policy), pacedhttp.Pace(outer), pacedhttp.Pace(unlimited()))
+				done := make(chan bool)
+				for _, name := range []string{"first", "second"} {
+					go func() {
+						send(t, rt, newRequestTo(t, "GET", "http://api.test/"+name, nil))
+						done <- true
+					}()
+					time.Sleep(time.Second)
+				}
+				<-done
+				<-done
+				var order []string
+				for _, r := range base.requests() {
+					order = append(order, r.URL.Path)
+				}
+				if want := []string{"/first", "/first", "/second"}; !slices.Equal(order, want) {
+					t.Errorf("sent %v, want %v", order, want)
+				}
+			})
+		})
+	}
+}
+
 // An acquirerFunc is an Acquirer of the program's own.
 type acquirerFunc func(context.Context) (*pacer.Slot, error)
 

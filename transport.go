@@ -42,6 +42,7 @@ func New(rt http.RoundTripper, mw ...Middleware) *Transport {
 			t.layers = join(layersOf(t.chain), t.layers)
 		}
 	}
+	t.chain = strict(t.chain)
 	for i, l := range t.layers[:len(t.layers)-known] {
 		switch l := l.(type) {
 		case *retryTransport:
@@ -61,7 +62,7 @@ func New(rt http.RoundTripper, mw ...Middleware) *Transport {
 // letter: req is not modified, its body is always closed, and the result is a
 // response or an error, never both.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	return exchange(t.chain, req)
+	return t.chain.RoundTrip(req)
 }
 
 // Client returns a new client on t.

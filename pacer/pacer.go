@@ -13,55 +13,58 @@ import (
 // A Pacer makes callers wait for their slot. See the package documentation for
 // what it guarantees. The zero Pacer refuses everything.
 type Pacer struct {
-	clock      sleep.Clock
-	sleeper    *sleep.Sleeper
-	keys       atomic.Pointer[[]any] // of units in a context; nil where nothing but starts is counted
-	maxWaiting int
-	maxWait    time.Duration
-	maxPause   time.Duration
-	refuses    bool // while down, from the first moment
-	margin     time.Duration
+	// What each start looks at comes first, close together.
 
-	parent *Pacer
-	passUp bool
-
-	// calm says that states are idle. It is written under mu, and read without it by those who
-	// have nothing to say but that a start worked.
-	calm atomic.Bool
-
-	mu        mutex
-	limits    []Limit
-	units     []string      // that starts are or were counted in, the first is "", starts themselves; more are only added
-	tolerance time.Duration // how late after its slot a start is not late
-
-	schedule schedule
-	remote   gate.Remote // decides instead of schedule, if there is one
-	lent     error       // by the fallback of that, or of the root's: why the newest start was; nil if it was not
-	learned  *learned    // beside either; nil until a server has said something
-	states   states      // before all of them
-	failures failures
-	flights  flights
-	tree     *tree // nil without a parent and children
-	queue    queue
-	ahead    []int         // lent to queue.ahead
-	behind   []int         // lent to refuseTooLate
-	none     []int         // ahead of whom nobody is
-	came     time.Duration // the newest caller: a moment of its own
-	expires  time.Duration // when the head is to look who is held for too long, or starts too late
-	freed    time.Duration // when something was last given back
-	granted  uint64
-	revoked  uint64 // of granted: slots that were canceled
-	rejected uint64
-	canceled uint64
-	late     uint64
-	uncosted []uint64 // by unit
-	begun    int64    // starts so far, canceled ones and those that others were settled to count for too
-	totals   []uint64 // what all of them cost, by unit but the first, before anything was given back; it wraps around
+	mu      mutex
+	clock   sleep.Clock
+	sleeper *sleep.Sleeper
+	keys    atomic.Pointer[[]any] // of units in a context; nil where nothing but starts is counted
+	parent  *Pacer
 
 	// successor is set when a Keyed forgets this pacer: whoever still holds it
 	// is sent to the key's new one, so that a quota never exists twice. It is told how
 	// many calls will come of that.
 	successor func(calls uint64) *Pacer
+
+	tree    *tree         // nil without a parent and children
+	remote  gate.Remote   // decides instead of schedule, if there is one
+	lent    error         // by the fallback of that, or of the root's: why the newest start was; nil if it was not
+	learned *learned      // beside either; nil until a server has said something
+	came    time.Duration // the newest caller: a moment of its own
+	granted uint64
+	begun   int64 // starts so far, canceled ones and those that others were settled to count for too
+	flights flights
+	units   []string // that starts are or were counted in, the first is "", starts themselves; more are only added
+
+	// calm says that states are idle. It is written under mu, and read without it by those who
+	// have nothing to say but that a start worked.
+	calm atomic.Bool
+
+	queue    queue
+	schedule schedule
+	states   states // before all of them
+
+	limits     []Limit
+	tolerance  time.Duration // how late after its slot a start is not late
+	maxWaiting int
+	maxWait    time.Duration
+	maxPause   time.Duration
+	refuses    bool // while down, from the first moment
+	passUp     bool
+	margin     time.Duration
+
+	failures failures
+	ahead    []int         // lent to queue.ahead
+	behind   []int         // lent to refuseTooLate
+	none     []int         // ahead of whom nobody is
+	expires  time.Duration // when the head is to look who is held for too long, or starts too late
+	freed    time.Duration // when something was last given back
+	revoked  uint64        // of granted: slots that were canceled
+	rejected uint64
+	canceled uint64
+	late     uint64
+	uncosted []uint64 // by unit
+	totals   []uint64 // what all of them cost, by unit but the first, before anything was given back; it wraps around
 
 	// heirs is set where this is a Keyed's overflow. It returns the pacers that have taken
 	// over a start made at a time.

@@ -13,12 +13,12 @@ import (
 // Windows come first and by themselves, since most pacers have nothing else and none
 // should pay for what it does not use. A schedule is guarded by Pacer.mu.
 type schedule struct {
-	windows
-	rules   []rule
-	plan    plan
 	resumes time.Duration // no start before: the end of the pause
 	holds   time.Duration // no start before: what nobody knows may have started, which is no pause
 	last    time.Duration // the newest start, or what one was settled to; or longAgo
+	plan    plan
+	rules   []rule
+	windows
 }
 
 // A rule is a limit on what starts cost in one unit, among them buckets of starts, where

@@ -28,14 +28,15 @@ const (
 // Starts belong to eras. An era begins with a pause, an outage and the end of either by a
 // success or by Resume; the report of an earlier era's start only lengthens a pause.
 type states struct {
+	state State
+	era   uint32
+
 	after   int           // failures in a row that make an outage; 0 = none do
 	most    int           // starts that have worked and end probing
 	spacing time.Duration // of starts by Wait after a pause that a report began,
 	period  time.Duration // for so long
 	deaf    bool          // what servers say is the business of a pacer above
 
-	state State
-	era   uint32
 	cause string
 	since time.Duration // when the first of pauses began between which nothing worked, or the outage
 	until time.Duration // the end of the pause

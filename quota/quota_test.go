@@ -36,6 +36,8 @@ func TestRead(t *testing.T) {
 		{"an empty remainder", []string{"X-RateLimit-Remaining", ""}, nil},
 		{"an exponent", []string{"X-RateLimit-Remaining", "1e3"}, nil},
 		{"a remainder alone", []string{"X-RateLimit-Remaining", "7"}, []State{{Remaining: 7}}},
+		{"a remainder beside what most have", []string{"Date", "x", "Content-Type", "text/plain", "Content-Length", "4", "X-RateLimit-Remaining", "7"}, []State{{Remaining: 7}}},
+		{"a remainder beside some of that", []string{"Date", "x", "Content-Length", "4", "X-RateLimit-Remaining", "7"}, []State{{Remaining: 7}}},
 		{"a remainder rounded down", []string{"X-RateLimit-Remaining", "7.9"}, []State{{Remaining: 7}}},
 		{"overdrawn", []string{"X-RateLimit-Remaining", "-3", "X-RateLimit-Reset", "30"}, []State{{Reset: 30 * s}}},
 		{"no limit", []string{"X-RateLimit-Remaining", "-1", "X-RateLimit-Limit", "-1"}, nil},
