@@ -18,8 +18,8 @@ type clusterClient interface {
 	ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
 }
 
-// readTopology has a cluster's client look where the slots are now, at once and as long as
-// probes are made. It needs the queue's lock.
+// readTopology has a cluster's client look where the slots are now, at once and again as long as a
+// probe is on its way. It needs the queue's lock.
 func (r *remote) readTopology() {
 	cluster, ok := r.script.rdb.(clusterClient)
 	if !ok || r.trips.reading {
@@ -35,7 +35,7 @@ func (r *remote) readTopology() {
 		r.queue.Lock()
 		defer r.queue.Unlock()
 		r.trips.reading = false
-		if r.health.avoids(r.queue.Now()) {
+		if r.health.probing {
 			r.readTopology()
 		}
 	})

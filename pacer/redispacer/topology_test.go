@@ -138,9 +138,10 @@ func TestAPromotionIsFollowedByWhoComesLater(t *testing.T) {
 	}
 }
 
-// nextShared lets a caller wait until it has had a start of the shared quota, and says when that was.
+// nextShared lets a caller wait until it has had a start of the shared quota, but no longer than
+// an hour, and says when that was.
 func nextShared(t *testing.T, p *Pacer) time.Time {
-	for {
+	for began := time.Now(); time.Since(began) < time.Hour; {
 		before := p.Stats().Shared.Fallback
 		switch err := p.Wait(t.Context()); {
 		case errors.Is(err, ErrUnavailable):
@@ -151,6 +152,7 @@ func nextShared(t *testing.T, p *Pacer) time.Time {
 			return time.Now()
 		}
 	}
+	return time.Now()
 }
 
 func TestTheTopologyIsReadAfterAFailureAndNoLongerThanThereAreProbes(t *testing.T) {
