@@ -95,7 +95,7 @@
 // ten connections is enough for a Pacer.
 //
 // A failover is followed. While a cluster cannot be used and probes are made, its topology is
-// read every 500 ms: by itself its client would keep a lost master for a minute. With the default
+// read every 250 ms: by itself its client would keep a lost master for a minute. With the default
 // options of the client, and of Config.Timeout, the shared quota is in use again at most 5 s after
 // a replica's promotion in a cluster, and at most 3 s after one by Sentinel, or 5 s where the old
 // master's host is gone and does not even refuse connections. What comes before the promotion is up

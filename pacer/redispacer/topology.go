@@ -8,7 +8,7 @@ import (
 )
 
 // readEvery is how often a cluster's topology is read while the cluster cannot be used.
-const readEvery = 500 * time.Millisecond
+const readEvery = 250 * time.Millisecond
 
 // A clusterClient is a [redis.ClusterClient]. By itself it reads the topology once a minute, and when
 // a node refers it to another, which a lost one does not. Its ReloadState would not do: as long as
