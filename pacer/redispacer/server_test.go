@@ -113,7 +113,7 @@ func (s *server) start(t testing.TB) {
 // run starts a redis-server, and returns what it said if it ended at once.
 func (s *server) run(t testing.TB, addr string) (log string, ok bool) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	args := []string{"--bind", "127.0.0.1", "--port", portOf(addr), "--dir", dir}
 	switch {
 	case s.sentinel != "":
@@ -145,6 +145,18 @@ func (s *server) run(t testing.TB, addr string) (log string, ok bool) {
 	}
 	s.kill()
 	return log, false
+}
+
+// memoryDir is a directory in memory, where the system has one. Members of a cluster and
+// sentinels write all that they decide to it and wait for that, while a disk may take seconds.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "redispacer")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // kill ends the server as a crash would.
