@@ -77,8 +77,8 @@
 // reserved keep it, all others are paced by Config.Fallback, or get an error that matches
 // [ErrUnavailable] and the cause. The first failure delays those who waited for that answer
 // by the timeout at most. From then on Redis is left alone but for probes, after 100 ms at first,
-// then at intervals twice as long each time, up to 5 s. Without a Fallback a probe is one caller's
-// own round trip. The first that succeeds brings everyone back to the shared quota.
+// then at intervals twice as long each time, up to 500 ms. Without a Fallback a probe is one
+// caller's own round trip. The first that succeeds brings everyone back to the shared quota.
 //
 // While Redis is away, the quota holds only as far as the Fallbacks hold to their shares:
 // n processes with Calls/n each. Its starts are not counted later, so the windows during
@@ -91,8 +91,17 @@
 // there to have that behind one. A call that the client repeats may reserve
 // twice, and what Redis said of the first is heard late. That breaks no limit, and loses a
 // start: set MaxRetries to -1 and DialerRetries to 1 in its options.
-// A cluster's client is told at each failure to look where the slots are now. ContextTimeoutEnabled lets it drop a call as soon as nobody waits for it any more. A pool of
+// ContextTimeoutEnabled lets it drop a call as soon as nobody waits for it any more. A pool of
 // ten connections is enough for a Pacer.
+//
+// A failover is followed. While a cluster cannot be used and probes are made, its topology is
+// read every 250 ms: by itself its client would keep a lost master for a minute. With the default
+// options of the client, and of Config.Timeout, the shared quota is in use again at most 5 s after
+// a replica's promotion in a cluster, and at most 3 s after one by Sentinel, or 5 s where the old
+// master's host is gone and does not even refuse connections. What comes before the promotion is up
+// to the cluster's or Sentinel's own timeouts; where the replica lagged, what is said below about
+// lost state holds. A promotion that is planned and a resharding interrupt nobody for longer than a
+// second.
 //
 // # When state is lost
 //

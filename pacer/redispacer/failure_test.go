@@ -89,39 +89,6 @@ func TestTimeoutFollowsTheRoundTrip(t *testing.T) {
 	})
 }
 
-// A cluster's client that cannot reach a node is told to look where the slots are now.
-func TestAFailureHasAClustersTopologyReadAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fakeCluster{fakeRedis: newFakeRedis(t)}
-		p, err := New(f, "quota", Config{Limits: burst(5, time.Second)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		starts(t, p, 1)
-		if f.reloads != 0 {
-			t.Error("reloaded without a failure")
-		}
-		f.fail = func(int) error { return errors.New("connection refused") }
-		for n := range 3 {
-			if err := p.Wait(t.Context()); !errors.Is(err, ErrUnavailable) {
-				t.Error(err)
-			}
-			synctest.Wait()
-			if f.reloads != n+1 {
-				t.Errorf("reloaded %d times after %d failures", f.reloads, n+1)
-			}
-			time.Sleep(maxProbe)
-		}
-	})
-}
-
-type fakeCluster struct {
-	*fakeRedis
-	reloads int
-}
-
-func (f *fakeCluster) ReloadState(context.Context) { f.reloads++ }
-
 func TestWarmSaysWhyThereIsNoConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
@@ -196,12 +163,12 @@ func TestOneProbeAtATimeAtExponentialIntervalsBringsTheSharedPacerBack(t *testin
 			time.Sleep(10 * ms)
 		}
 		for i := 2; i < len(at); i++ {
-			gap, want := at[i]-at[i-1], min(firstProbe<<(i-1), maxProbe)
+			gap, want := at[i]-at[i-1], min(firstProbe<<min(i-1, 10), maxProbe)
 			if gap > want+11*ms || gap < want*4/5 {
 				t.Errorf("probe %d came after %v, want from 80 to 100 %% of %v", i, gap, want)
 			}
 		}
-		if len(at) < 9 {
+		if len(at) < 55 {
 			t.Errorf("%d probes in 30 s", len(at)-1)
 		}
 		up.Store(true)

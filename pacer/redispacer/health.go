@@ -7,12 +7,12 @@ import (
 
 const (
 	firstProbe = 100 * time.Millisecond
-	maxProbe   = 5 * time.Second
+	maxProbe   = 500 * time.Millisecond
 )
 
 // health knows whether Redis can be used. After a failure it is left alone but for
 // probes: one caller's own round trip, after 100 ms at first, then twice as long each
-// time up to 5 s, shortened by up to a fifth at random so that processes which failed
+// time up to 500 ms, shortened by up to a fifth at random so that processes which failed
 // together do not come back together. It is guarded by Pacer.mu.
 type health struct {
 	cause    error // why Redis is not used; nil while it is

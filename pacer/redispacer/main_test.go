@@ -3,6 +3,7 @@ package redispacer
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
@@ -16,5 +17,13 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(callersEnv); role != "" {
 		os.Exit(runCallers(role))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(settled{m})
+}
+
+// settled waits for go-redis, which goes on dialing for up to a second after Close.
+type settled struct{ *testing.M }
+
+func (m settled) Run() int {
+	defer time.Sleep(time.Second)
+	return m.M.Run()
 }

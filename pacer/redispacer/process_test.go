@@ -180,8 +180,8 @@ func (w *witness) record(args []any, got []int64) {
 	limits := rest[0].(int)
 	rest = rest[1+6*limits:]
 	var back []reservation
-	for c := rest[1:]; len(c) >= 5*rest[0].(int)-4 && len(back) < rest[0].(int); c = c[5:] {
-		if c[0].(int) == giveBack {
+	for i := range rest[0].(int) {
+		if c := rest[1+5*i:]; c[0].(int) == giveBack {
 			back = append(back, reservation{known, c[1].(int64), c[2].(int64)})
 		}
 	}

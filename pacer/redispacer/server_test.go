@@ -7,7 +7,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,24 +21,36 @@ import (
 // A server is a redis-server of the test's own on a free loopback port, or miniredis
 // where none is installed.
 type server struct {
-	addr string // "" until it has been started
-	path string // of redis-server; "" = miniredis
-	args []string
-	cmd  *exec.Cmd
-	mini *miniredis.Miniredis
+	addr     string // "" until it has been started
+	bus      string // the port that the members of its cluster talk to, if it is one
+	path     string // of redis-server; "" = miniredis
+	args     []string
+	sentinel string // its configuration, if it is one
+	cmd      *exec.Cmd
+	mini     *miniredis.Miniredis
 }
 
 // startServer starts a redis-server with what args add to its command line. With args,
 // miniredis cannot stand in for it, and the test is skipped.
 func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
-	s := &server{args: args}
+	return launch(t, &server{args: args})
+}
+
+// startSentinel starts one that is configured so.
+func startSentinel(t testing.TB, config string) *server {
+	t.Helper()
+	return launch(t, &server{sentinel: config})
+}
+
+func launch(t testing.TB, s *server) *server {
+	t.Helper()
 	switch path, err := exec.LookPath("redis-server"); {
 	case err == nil:
 		s.path = path
 	case os.Getenv("PACEDHTTP_REQUIRE_REDIS") == "1":
 		t.Fatal("PACEDHTTP_REQUIRE_REDIS is 1, and there is no redis-server on PATH")
-	case len(args) > 0:
+	case len(s.args) > 0 || s.sentinel != "":
 		t.Skip("needs a redis-server on PATH")
 	}
 	s.start(t)
@@ -43,14 +58,28 @@ func startServer(t testing.TB, args ...string) *server {
 	return s
 }
 
+// handedOut are the addresses of all servers so far. None is given to two: a cluster or a
+// sentinel goes on looking for a member that was killed, and would take in another test's server.
+var handedOut sync.Map
+
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		l.Close()
+		if _, taken := handedOut.LoadOrStore(addr, true); !taken {
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
 }
 
 // start returns when the server takes connections, on the port that it had before if it had one.
@@ -84,10 +113,23 @@ func (s *server) start(t testing.TB) {
 // run starts a redis-server, and returns what it said if it ended at once.
 func (s *server) run(t testing.TB, addr string) (log string, ok bool) {
 	t.Helper()
-	_, port, _ := net.SplitHostPort(addr)
-	s.cmd = exec.Command(s.path, append([]string{
-		"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir(),
-	}, s.args...)...)
+	dir := memoryDir(t)
+	args := []string{"--bind", "127.0.0.1", "--port", portOf(addr), "--dir", dir}
+	switch {
+	case s.sentinel != "":
+		file := filepath.Join(dir, "sentinel.conf") // which it writes to
+		if err := os.WriteFile(file, []byte(s.sentinel), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append([]string{file, "--sentinel"}, args...)
+	case slices.Contains(s.args, "--cluster-enabled"):
+		s.bus = portOf(freeAddr(t))
+		args = append(args, "--cluster-port", s.bus)
+		fallthrough
+	default:
+		args = append(args, "--save", "", "--appendonly", "no")
+	}
+	s.cmd = exec.Command(s.path, append(args, s.args...)...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -96,13 +138,25 @@ func (s *server) run(t testing.TB, addr string) (log string, ok bool) {
 		t.Fatal(err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); log += lines.Text() + "\n" {
-		if strings.Contains(lines.Text(), "Ready to accept connections") {
+		if strings.Contains(lines.Text(), "Ready to accept connections") || strings.Contains(lines.Text(), "Sentinel ID is") {
 			go io.Copy(io.Discard, out) // ends with the server
 			return "", true
 		}
 	}
 	s.kill()
 	return log, false
+}
+
+// memoryDir is a directory in memory, where the system has one. Members of a cluster and
+// sentinels write all that they decide to it and wait for that, while a disk may take seconds.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "redispacer")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // kill ends the server as a crash would.

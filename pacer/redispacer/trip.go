@@ -23,6 +23,7 @@ const (
 // trips is what is on its way to Redis or has to go there. It is guarded by the queue's lock.
 type trips struct {
 	running    int
+	reading    bool // the topology was read less than readEvery ago
 	asked      int  // starts asked for and not answered yet
 	looking    bool // depart is about to run
 	generation int  // a failure begins a new one: nobody waits for earlier round trips
@@ -124,6 +125,7 @@ func (r *remote) begin(t *trip, now time.Duration) {
 	}
 	if r.health.cause != nil {
 		r.health.probing = true
+		r.readTopology()
 	}
 	r.trips.asked += len(t.wanted)
 	r.trips.running++
@@ -162,9 +164,6 @@ func (r *remote) travel(t *trip, patience time.Duration) {
 		r.arrive(t, reply{}, late)
 	})
 	answer, err := r.script.run(ctx, t.request)
-	if cluster, ok := r.script.rdb.(interface{ ReloadState(context.Context) }); ok && err != nil {
-		cluster.ReloadState(ctx) // it returns at once; by itself a client keeps a dead node for a minute
-	}
 	switch {
 	case intime():
 		r.arrive(t, answer, err)
@@ -220,6 +219,7 @@ func (r *remote) fail(t *trip, err error, current bool, now time.Duration) {
 	}
 	if current {
 		r.health.failed(err, now)
+		r.readTopology()
 		r.trips.generation++
 		r.trips.asked = 0
 		r.next, r.rooms = longAgo, nil
