@@ -38,6 +38,7 @@ local MARGIN = 2000000    -- the record outlives what is known of it by that, so
 local UNHEARD = 100000    -- how long others may go on with starts of a record that was lost, not having heard
 local MAX_HOLD = 5000000  -- longest standstill after a loss
 local LAST = 4.5e15       -- no start later than this, in 2112: it has to fit into an entry
+local MAX_MEMORY = 3.2e14 -- ten years: a bucket may take longer to fill
 local POLL = 1000000      -- who waits asks again after that at the latest
 local GRACE = 20000       -- how late one may ask, beside the horizon, and keep the place in line
 local STAND_BY = 3        -- so many behind the first ask, one after the other, when that should have started
@@ -64,7 +65,9 @@ local calls, span, bytime, append = 0, 0, 0, false
 for i = 1, arg() do
   local l = {kind = arg(), unit = arg(), amount = arg(), period = arg(), rate = arg(), id = arg()}
   limits[i] = l
-  span = max(span, l.period)
+  l.memory = l.period
+  if l.kind == BUCKET then l.memory = min(ceil(l.amount * l.period / l.rate), MAX_MEMORY) end -- until it is full
+  span = max(span, l.memory)
   if l.kind <= EVEN then calls = max(calls, l.amount) end
   if l.kind == COST then bytime = max(bytime, l.period) end
   append = append or l.kind == EVEN or l.kind == BUCKET -- these decide in order of time
@@ -326,8 +329,7 @@ local function catch_up(l)
   local oldest = s.n - s.kept
   if r.upto < oldest or l.kind == COST and r.x < oldest then r.upto = -1 end
   if r.upto < 0 then
-    local memory = l.kind == BUCKET and ceil(l.amount * l.period / l.rate) or l.period
-    local from = max(after(now - memory), s.n - LOOK)
+    local from = max(after(now - l.memory), s.n - LOOK)
     local before = from > oldest and when(from - 1) or s.cut
     local born = l.unit > 0 and s.units[column[l.unit]].born or 0
     r.upto, r.x, r.y, r.z, r.w = from, 0, 0, 0, LAST
@@ -335,8 +337,8 @@ local function catch_up(l)
       r.upto, r.x = s.n, s.n > 0 and newest() + l.rate or 0
     elseif l.kind == COST then
       r.x, r.z = from, before > born and before + l.period or 0
-    elseif before > born and before + memory > now then
-      r.x, r.y, r.z = l.amount * PARTS, before, now -- nobody knows: as if it had been empty
+    elseif before > born then
+      r.x, r.y, r.z = l.amount * PARTS, before, before + 1 -- nobody knows: as if it had been empty then
     end
   end
   if r.upto < s.n then
