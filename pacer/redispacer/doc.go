@@ -119,7 +119,8 @@
 // may happen again in the same window.
 //
 // State needs no cleaning up: it expires some seconds and two of the longest Periods after the last
-// start. It should not be evicted before: set maxmemory-policy to noeviction, or leave room.
+// start, where a bucket's Period is the time that it takes to fill. It should not be evicted before: set
+// maxmemory-policy to noeviction, or leave room.
 //
 // # Clocks
 //

@@ -27,7 +27,7 @@ const (
 // rules are limits as the script takes them.
 type rules struct {
 	each []rule
-	span time.Duration // the longest Period
+	span time.Duration // the longest Period, or what a bucket takes to fill
 	args []any
 }
 
@@ -51,6 +51,7 @@ func newRules(limits []gate.Limit, units []string, margin time.Duration) *rules 
 		case l.Bucket > 0:
 			r.kind, r.rate, r.amount, r.period = bucket, r.amount, l.Bucket, l.Period
 			aside = int64(r.rate)
+			rs.span = max(rs.span, min(portion(r.amount, r.period, r.rate), maxPeriod))
 		case l.Cost > 0:
 			r.kind = cost
 		case l.Even:

@@ -38,6 +38,7 @@ local MARGIN = 2000000    -- the record outlives what is known of it by that, so
 local UNHEARD = 100000    -- how long others may go on with starts of a record that was lost, not having heard
 local MAX_HOLD = 5000000  -- longest standstill after a loss
 local LAST = 4.5e15       -- no start later than this, in 2112: it has to fit into an entry
+local MAX_MEMORY = 3.2e14 -- ten years: a bucket may take longer to fill
 local POLL = 1000000      -- who waits asks again after that at the latest
 local GRACE = 20000       -- how late one may ask, beside the horizon, and keep the place in line
 local STAND_BY = 3        -- so many behind the first ask, one after the other, when that should have started
@@ -64,7 +65,9 @@ local calls, span, bytime, append = 0, 0, 0, false
 for i = 1, arg() do
   local l = {kind = arg(), unit = arg(), amount = arg(), period = arg(), rate = arg(), id = arg()}
   limits[i] = l
-  span = max(span, l.period)
+  l.memory = l.period
+  if l.kind == BUCKET then l.memory = min(ceil(l.amount * l.period / l.rate), MAX_MEMORY) end -- until it is full
+  span = max(span, l.memory)
   if l.kind <= EVEN then calls = max(calls, l.amount) end
   if l.kind == COST then bytime = max(bytime, l.period) end
   append = append or l.kind == EVEN or l.kind == BUCKET -- these decide in order of time
@@ -114,7 +117,7 @@ local function encode()
   local f = {MAGIC, s.room, s.epoch, s.seen, s.skew, s.resumes, s.told, s.resumed, s.lost, s.span, s.keep,
     s.ring, s.base, s.n, s.kept, s.cut, s.serial, s.calls, s.bytime,
     s.trial, s.prober, s.probed, #s.units, #recs, #frees, #quotas}
-  for _, u in ipairs(s.units) do f[#f + 1], f[#f + 2], f[#f + 3] = u.id, u.pending, u.since end
+  for _, u in ipairs(s.units) do f[#f + 1], f[#f + 2], f[#f + 3], f[#f + 4] = u.id, u.born, u.pending, u.since end
   for _, r in ipairs(recs) do
     f[#f + 1], f[#f + 2], f[#f + 3], f[#f + 4], f[#f + 5], f[#f + 6] = r.id, r.upto + 1, r.x, r.y, r.z, r.w
   end
@@ -140,8 +143,8 @@ else
     calls = f[18], bytime = f[19], trial = f[20], prober = f[21], probed = f[22], units = {}}
   local at = FIELDS
   for i = 1, f[23] do
-    s.units[i] = {id = f[at + 1], pending = f[at + 2], since = f[at + 3]}
-    at = at + 3
+    s.units[i] = {id = f[at + 1], born = f[at + 2], pending = f[at + 3], since = f[at + 4]}
+    at = at + 4
   end
   for i = 1, f[24] do
     recs[i] = {id = f[at + 1], upto = f[at + 2] - 1, x = f[at + 3], y = f[at + 4], z = f[at + 5], w = f[at + 6]}
@@ -250,19 +253,19 @@ local function layout(ring, room, entries)
   memo, changed = {}, true
 end
 
--- A unit that is new begins empty: what has started cost nothing in it.
+-- A unit that is new begins empty: what has started by when it was born cost nothing in it.
 local column = {}
 for i, id in ipairs(units) do
   for c, u in ipairs(s.units) do
     if u.id == id then column[i] = c end
   end
   if not column[i] then
-    s.kept = min(s.kept, LOOK)
+    if s.kept > LOOK then s.kept, s.cut = LOOK, when(s.n - LOOK - 1) end
     local bytes, wider = read(s.n - s.kept, s.kept), {}
     for k = 0, s.kept - 1 do wider[k + 1] = string.sub(bytes, k * size + 1, (k + 1) * size) .. pack('>I8', 0) end
-    s.units[#s.units + 1] = {id = id, pending = 0, since = 0}
+    s.units[#s.units + 1] = {id = id, born = newest(), pending = 0, since = 0}
     column[i], size = #s.units, size + 8
-    layout(s.ring, s.room + 3, table.concat(wider))
+    layout(s.ring, s.room + 4, table.concat(wider))
   end
 end
 
@@ -326,16 +329,16 @@ local function catch_up(l)
   local oldest = s.n - s.kept
   if r.upto < oldest or l.kind == COST and r.x < oldest then r.upto = -1 end
   if r.upto < 0 then
-    local memory = l.kind == BUCKET and ceil(l.amount * l.period / l.rate) or l.period
-    local from = max(after(now - memory), s.n - LOOK)
+    local from = max(after(now - l.memory), s.n - LOOK)
     local before = from > oldest and when(from - 1) or s.cut
+    local born = l.unit > 0 and s.units[column[l.unit]].born or 0
     r.upto, r.x, r.y, r.z, r.w = from, 0, 0, 0, LAST
     if l.kind == EVEN then
       r.upto, r.x = s.n, s.n > 0 and newest() + l.rate or 0
     elseif l.kind == COST then
-      r.x, r.z = from, from == s.n - LOOK and before + l.period or s.cut > 0 and s.cut + l.period or 0
-    elseif before > 0 and before + memory > now then
-      r.x, r.y, r.z = l.amount * PARTS, before, now -- nobody knows: as if it had been empty
+      r.x, r.z = from, before > born and before + l.period or 0
+    elseif before > born then
+      r.x, r.y, r.z = l.amount * PARTS, before, before + 1 -- nobody knows: as if it had been empty then
     end
   end
   if r.upto < s.n then

@@ -1,0 +1,123 @@
+package redispacer
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pacedhttp/pacedhttp/pacer"
+)
+
+// What is drawn depends on all that ever started. Where it has to be found anew, since others took
+// something back, it is never less than it was.
+func TestABucketThatIsFoundAnewIsNoFuller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		a := newScripted(t, f, 1, pacer.Limit{Calls: 1, Period: time.Second, Bucket: 10})
+		b := newScripted(t, f, 2, perSecond(100, false))
+		if got := len(a.want(11).starts); got != 10 {
+			t.Fatalf("%d starts, want 10", got)
+		}
+		for range 30 {
+			time.Sleep(time.Second)
+			if got := len(a.want(2).starts); got != 1 {
+				t.Fatalf("%d starts a second later, want 1", got)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		theirs := b.want(1).starts[0]
+		a.want(1)
+		b.run(request{epoch: f.epoch(), changes: []change{{kind: giveBack, at: theirs.at, serial: theirs.serial}}})
+		if got := len(a.want(10).starts); got != 1 {
+			t.Errorf("%d starts, want 1: two have flowed back, and one was taken", got)
+		}
+	})
+}
+
+// Nor is it emptier, as far as the record goes back.
+func TestABucketThatIsNewIsAsFullAsTheRecordSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		newScripted(t, f, 1, perSecond(100, false)).want(3)
+		time.Sleep(5 * time.Second)
+		b := newScripted(t, f, 2, pacer.Limit{Calls: 1, Period: time.Second, Bucket: 10})
+		if got := len(b.want(11).starts); got != 10 {
+			t.Errorf("%d starts, want 10", got)
+		}
+	})
+}
+
+// A charge counts from now, though a start is reserved ahead.
+func TestAChargeIsDrawnBesideWhatIsReserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		s := newScripted(t, f, 1, pacer.Limit{Cost: 1, Unit: "tokens", Period: time.Second, Bucket: 10})
+		s.costing(10)
+		if got := s.run(request{wanted: [][]int{{2}}, horizon: 5 * time.Second}).waits(); len(got) != 1 || got[0] != 2*time.Second {
+			t.Fatalf("reserved in %v, want 2s", got)
+		}
+		s.run(request{epoch: f.epoch(), changes: []change{{kind: charge, unit: 1, cost: 3}}})
+		if _, room := s.costing(1); room != 6*time.Second { // 13 are drawn in 2s
+			t.Errorf("room in %v, want 6s", room)
+		}
+	})
+}
+
+// What is taken back is back in the bucket as far as it was missing ever since: what has flowed
+// back does not come twice.
+func TestABucketGetsBackWhatIsMissing(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before func(s scripted)
+		after  func(s scripted)
+		cost   int // of what is taken back
+		want   time.Duration
+	}{
+		{"all", func(scripted) {}, func(scripted) {}, 8, 0},
+		{"all that was drawn since it was full last", func(s scripted) {
+			s.costing(1)
+			time.Sleep(500 * ms)
+			s.costing(1)
+			time.Sleep(5 * time.Second)
+		}, func(scripted) {}, 8, 0},
+		{"what has not flowed back", func(scripted) {}, func(scripted) { time.Sleep(6 * time.Second) }, 8, 0},
+		{"less, where it was nearly full since", func(scripted) {}, func(s scripted) {
+			time.Sleep(6 * time.Second)
+			s.costing(4) // 2 of the 8 were missing
+		}, 8, 4 * time.Second},
+		{"nothing, where it was full since", func(scripted) {}, func(s scripted) {
+			time.Sleep(9 * time.Second)
+			s.costing(4)
+		}, 8, 4 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for kind, c := range map[string]change{"cancel": {kind: giveBack}, "settle": {kind: settleTo, unit: 1}} {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFakeRedis(t)
+					s := newScripted(t, f, 1, pacer.Limit{Cost: 1, Unit: "tokens", Period: time.Second, Bucket: 10})
+					tt.before(s)
+					g, _ := s.costing(tt.cost)
+					tt.after(s)
+					c.at, c.serial = g.at, g.serial
+					s.run(request{epoch: f.epoch(), changes: []change{c}})
+					if _, room := s.costing(10); room != tt.want {
+						t.Errorf("%s: room for all in %v, want %v", kind, room, tt.want)
+					}
+				})
+			}
+		})
+	}
+}
+
+// The record outlives what is missing in a bucket, for however long that takes to flow back.
+func TestABucketIsRememberedUntilItIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: []pacer.Limit{{Calls: 1, Period: time.Second, Bucket: 100}}})
+		starts(t, p, 100)
+		time.Sleep(50 * time.Second)
+		if at := starts(t, p, 51); at[49] != 0 || at[50] != time.Second {
+			t.Errorf("after 50s started at %v, want 50 at once and one after 1s", at)
+		}
+	})
+}
