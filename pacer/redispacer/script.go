@@ -89,7 +89,7 @@ func (s *script) run(ctx context.Context, req request) (reply, error) {
 	}
 	args = append(args, len(req.said))
 	for _, q := range req.said {
-		args = append(args, number(q.name), q.at, q.serial, q.unit, q.left, microsUp(max(0, q.until-req.sent)))
+		args = append(args, number(q.name), q.at, q.serial, q.unit, q.left, microsUp(min(max(0, q.until-req.sent), maxPeriod)))
 	}
 	for _, costs := range req.wanted {
 		for _, cost := range costs {
