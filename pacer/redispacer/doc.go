@@ -100,8 +100,8 @@
 // a replica's promotion in a cluster, and at most 3 s after one by Sentinel, or 5 s where the old
 // master's host is gone and does not even refuse connections. What comes before the promotion is up
 // to the cluster's or Sentinel's own timeouts; where the replica lagged, what is said below about
-// lost state holds. A promotion that is planned and a resharding interrupt nobody for longer than a
-// second.
+// lost state holds. A promotion that is planned and a resharding interrupt nobody for longer than
+// two seconds.
 //
 // # When state is lost
 //

@@ -86,8 +86,8 @@ func TestAPlannedFailoverAndAReshardingInterruptNobody(t *testing.T) {
 		f.await(t, f.limit.Calls)
 		gap := f.longest(began)
 		t.Logf("%s: %v without a start", step.name, gap.Round(ms))
-		if gap > time.Second {
-			t.Errorf("%s: %v without a start, want at most 1s", step.name, gap)
+		if gap > 2*time.Second {
+			t.Errorf("%s: %v without a start, want at most 2s", step.name, gap)
 		}
 	}
 	f.check(t)
