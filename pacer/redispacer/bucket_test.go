@@ -121,3 +121,56 @@ func TestABucketIsRememberedUntilItIsFull(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsMissingInABucketComesBackOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		s := newScripted(t, f, 1, pacer.Limit{Cost: 1, Unit: "tokens", Period: time.Second, Bucket: 10})
+		one, _ := s.costing(4)
+		two, _ := s.costing(4)
+		time.Sleep(6 * time.Second)
+		s.costing(4) // 2 of the 8 were missing
+		for _, g := range []granted{one, two} {
+			s.run(request{epoch: f.epoch(), changes: []change{{kind: giveBack, at: g.at, serial: g.serial}}})
+		}
+		if _, room := s.costing(10); room != 4*time.Second {
+			t.Errorf("room for all in %v, want 4s", room)
+		}
+	})
+}
+
+func TestABucketThatIsNewGetsBackWhatWasTakenSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		old := newScripted(t, f, 1, perSecond(100, false))
+		old.want(1) // what was drawn by then nobody knows
+		time.Sleep(5 * time.Second)
+		g := old.want(5).starts[0]
+		time.Sleep(5500 * ms)
+		s := newScripted(t, f, 2, pacer.Limit{Calls: 1, Period: time.Second, Bucket: 10})
+		s.want(0)
+		s.run(request{epoch: f.epoch(), changes: []change{{kind: giveBack, at: g.at, serial: g.serial}}})
+		if got := len(s.want(10).starts); got != 6 { // 10 at first, 5 less 1 then, and 10.5 have flowed back
+			t.Errorf("%d starts, want 6", got)
+		}
+	})
+}
+
+// A bucket that was not asked for until others had taken the place of what it knew begins anew.
+func TestABucketThatWasNotAskedForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		a := newScripted(t, f, 1, pacer.Limit{Calls: 1, Period: time.Second, Bucket: 200})
+		b := newScripted(t, f, 2, pacer.Limit{Calls: 1, Period: ms})
+		a.want(100)
+		for range 300 { // they go round the ring
+			time.Sleep(20 * ms)
+			b.want(1)
+		}
+		known := len(f.entries())
+		want := time.Duration(known+1)*time.Second - time.Duration(known)*20*ms
+		if got := a.want(1).rooms[0]; got.Round(100*time.Microsecond) != want { // each part of a unit is rounded up
+			t.Errorf("room in %v, want %v: 200 were drawn at most before the last %d", got, want, known)
+		}
+	})
+}

@@ -32,6 +32,7 @@ type fakeRedis struct {
 	calls  int
 	saw    *witness
 	ran    func() // called after the script, with mu held
+	wrote  int    // the most bytes at once, of the record
 }
 
 func newFakeRedis(t *testing.T) *fakeRedis {
@@ -237,6 +238,7 @@ func (f *fakeRedis) call(l *lua.LState) int {
 			k.value = append(k.value, make([]byte, missing)...)
 		}
 		copy(k.value[at:], s)
+		f.wrote = max(f.wrote, len(s))
 		l.Push(lua.LNumber(len(k.value)))
 	case "PEXPIRE":
 		ms := float64(l.CheckNumber(3))

@@ -250,7 +250,7 @@ local function layout(ring, room, entries)
   s.base, s.ring, s.room = s.n - s.kept, ring, room
   local top = encode()
   redis.call('SETRANGE', record, 0, top .. string.rep('\0', 8 * room - #top) .. entries)
-  memo, changed = {}, true
+  changed = true
 end
 
 -- A unit that is new begins empty: what has started by when it was born cost nothing in it.
@@ -268,14 +268,6 @@ for i, id in ipairs(units) do
     layout(s.ring, s.room + 4, table.concat(wider))
   end
 end
-
--- What was charged and waits for a start to be recorded with counts no longer than a start.
-local function expire(at)
-  for _, u in ipairs(s.units) do
-    if u.since + s.bytime <= at then u.pending = 0 end
-  end
-end
-expire(now)
 
 -- Makes room for one more entry.
 local function make_room()
@@ -301,11 +293,11 @@ end
 
 local function flowed(l, drawn, after) return max(0, drawn - max(0, floor(after * l.rate / l.period * PARTS))) end
 
-local function cost_in(l, costs) return l.unit == 0 and 1 or costs[column[l.unit]] or 1 end
+local function cost_in(l, costs) return l.unit == 0 and 1 or costs[column[l.unit]] end
 
 local function opens(l, k)
   local i = s.n - l.amount + k % l.amount
-  if i < 0 or s.kept == 0 and s.cut == 0 then return 0 end
+  if i < 0 then return 0 end
   return (i >= s.n - s.kept and when(i) or s.cut) + l.period
 end
 
@@ -327,7 +319,7 @@ end
 local function catch_up(l)
   local r = l.rec
   local oldest = s.n - s.kept
-  if r.upto < oldest or l.kind == COST and r.x < oldest then r.upto = -1 end
+  if r.upto < max(oldest, s.n - LOOK) or l.kind == COST and r.x < oldest then r.upto = -1 end
   if r.upto < 0 then
     local from = max(after(now - l.memory), s.n - LOOK)
     local before = from > oldest and when(from - 1) or s.cut
@@ -347,12 +339,7 @@ local function catch_up(l)
   end
   if l.kind == COST then
     local first = after(now - l.period)
-    if first - r.x > s.n - first then
-      r.y = 0
-      each(first, s.n, function(_, costs) r.y = r.y + cost_in(l, costs) end)
-    else
-      each(r.x, first, function(_, costs) r.y = r.y - cost_in(l, costs) end)
-    end
+    each(r.x, first, function(_, costs) r.y = r.y - cost_in(l, costs) end)
     r.x = max(r.x, first)
   end
 end
@@ -401,10 +388,10 @@ end
 
 local function put(at, costs, further)
   make_room()
-  expire(at)
   s.serial = (s.serial + 1) % SERIALS
   local all = {}
   for c, u in ipairs(s.units) do
+    if u.since + s.bytime <= at then u.pending = 0 end -- it counts no longer than a start
     all[c] = 1 -- nobody said what it costs
     for i = 1, #units do
       if column[i] == c then all[c] = costs[i] end
@@ -423,7 +410,7 @@ local function put(at, costs, further)
   local i = after(at)
   write(i, entry(at, s.serial, all) .. read(i, s.n - i))
   s.n, s.kept = s.n + 1, s.kept + 1
-  if i < s.n - 1 then shaken(i) else shaken(s.n) end
+  shaken(i)
   return s.serial
 end
 
@@ -458,7 +445,7 @@ local function remove(i, at)
   give(at, function(q) return drawn(q, costs) end)
   for _, l in ipairs(limits) do
     if l.kind == EVEN and last then
-      l.rec.x = max(0, l.rec.x - l.rate)
+      l.rec.x = l.rec.x - l.rate
     elseif l.kind == COST then
       if i >= l.rec.x then l.rec.y = l.rec.y - cost_in(l, costs) else l.rec.x = l.rec.x - 1 end
     elseif l.kind == BUCKET then
