@@ -211,11 +211,12 @@ func TestWhoCannotStartSoonKeepsNoPlace(t *testing.T) {
 func TestTheLineHasAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
-		for i := range 1030 {
+		f.with(t, "MAX_LINE = 1024", "MAX_LINE = 10")
+		for i := range 15 {
 			newScripted(t, f, int64(i+1), perSecond(1, true)).want(1)
 		}
-		if got := len(f.key("pacedhttp:v2:{quota}:line").value); got != 14*1024 {
-			t.Errorf("%d bytes of line, want those of 1,024 processes", got)
+		if got := len(f.key("pacedhttp:v2:{quota}:line").value); got != 14*10 {
+			t.Errorf("%d bytes of line, want those of 10 processes", got)
 		}
 	})
 }

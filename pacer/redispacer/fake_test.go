@@ -33,6 +33,7 @@ type fakeRedis struct {
 	saw    *witness
 	ran    func() // called after the script, with mu held
 	wrote  int    // the most bytes at once, of the record
+	writes int    // commands that write
 }
 
 func newFakeRedis(t *testing.T) *fakeRedis {
@@ -212,6 +213,9 @@ func (f *fakeRedis) call(l *lua.LState) int {
 		return 1
 	}
 	k := f.key(l.CheckString(2))
+	if !strings.HasPrefix(l.CheckString(1), "GET") {
+		f.writes++
+	}
 	switch l.CheckString(1) {
 	case "GET":
 		if len(k.value) == 0 {

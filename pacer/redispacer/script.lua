@@ -505,7 +505,6 @@ for k = #frees, 1, -1 do
     local i = find(e.at, e.serial)
     table.remove(frees, k)
     if i then remove(i, e.at) end
-    changed = true
   end
 end
 
@@ -585,11 +584,7 @@ local function due_in(l, costs, k)
   if l.kind <= EVEN then
     local full = floor(k / l.amount)
     local at = max(full > 0 and now or 0, opens(l, k)) + full * l.period
-    if l.kind == EVEN then
-      local slot = max(l.rec.x, opens(l, 0))
-      if now >= slot + l.rate then slot = now end
-      at = max(at, slot + k * l.rate)
-    end
+    if l.kind == EVEN then at = max(at, l.rec.x + k * l.rate) end
     return at
   end
   local cost = l.unit == 0 and 1 or costs[l.unit]
@@ -602,7 +597,7 @@ local function due_in(l, costs, k)
   local full = floor(k / fit)
   local u = s.units[column[l.unit]]
   local over = r.y + u.pending + cost * (k % fit + 1) - l.amount
-  local at = r.z
+  local at = 0
   if over > 0 then
     at = (u.pending > 0 and u.since or now) + l.period -- when all before has left
     for i = r.x, s.n - 1 do
@@ -629,7 +624,7 @@ local function due(costs, k)
   for _, l in ipairs(limits) do
     local cost = l.kind > EVEN and l.unit > 0 and costs[l.unit] or 1
     local whole = l.kind == BUCKET and l.rate or l.amount
-    if at < s.lost + l.period and s.n > 0 then at = max(at, newest() + floor(l.period / whole * cost)) end
+    if at < s.lost + l.period then at = max(at, newest() + floor(l.period / whole * cost)) end
   end
   return at
 end
@@ -651,7 +646,7 @@ do
     local who, t, by = take(TURN, waiting, at)
     local waits = t % 2 == 1 and by >= ms
     t = floor(t / 2)
-    if who == me then
+    if who == me and wanted > 0 then -- else it goes on waiting
       turn = t
       if waits then place, before = #kept + 1, #turns end
     elseif by + POLL / 1000 >= ms then
@@ -697,7 +692,7 @@ for w = 1, wanted do
     k = owed()
     if k > 0 then turned = due(costs, k) end
   end
-  if turned > now + horizon and at > now or at > LAST then
+  if turned > now + horizon or at > LAST then
     ask = turned - horizon - now
     if k > 0 and k <= STAND_BY then ask = min(ask, at + k * (horizon + GRACE) - now) end
     ask = max(1, ask)
