@@ -17,8 +17,9 @@ import (
 
 // What a failover may take from the promotion on, on the defaults of the client.
 const (
-	clusterFollowed  = 5 * time.Second
-	sentinelFollowed = 3 * time.Second
+	clusterFollowed      = 5 * time.Second
+	sentinelFollowed     = 3 * time.Second
+	sentinelGoneFollowed = 5 * time.Second
 )
 
 func TestAFailoverOfAClusterIsFollowed(t *testing.T) {
@@ -29,40 +30,52 @@ func TestAFailoverOfAClusterIsFollowed(t *testing.T) {
 	followed(t, fs, clusterFollowed, c.replica, c.master.kill)
 }
 
-// A host that is gone refuses nothing: what is sent there gets no answer, nor does a connection that is
-// begun. The client waits for 5 s each time, also when it asks such a node for the topology.
-func TestAFailoverOfAClusterWhoseHostIsGoneIsFollowed(t *testing.T) {
+func TestAFailoverOfAClusterFromAHostThatIsGoneIsFollowed(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
-	var gone sync.Map
-	fs := followers(t, burst(20, 500*ms), func() redis.UniversalClient {
-		return c.client(t, &redis.ClusterOptions{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if _, is := gone.Load(addr); is {
-				select {
-				case <-ctx.Done():
-				case <-t.Context().Done():
-				}
-				return nil, context.DeadlineExceeded
-			}
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		}})
-	})
+	n := &network{over: t.Context()}
+	fs := followers(t, burst(20, 500*ms), func() redis.UniversalClient { return c.client(t, &redis.ClusterOptions{Dialer: n.dial}) })
 	c.hurry(t)
-	followed(t, fs, clusterFollowed, c.replica, func() {
-		gone.Store(c.master.addr, true)
-		c.master.freeze(t)
-	})
+	followed(t, fs, clusterFollowed, c.replica, func() { n.lose(t, c.master) })
 }
 
 func TestAFailoverBySentinelIsFollowed(t *testing.T) {
 	t.Parallel()
 	s := startSentinels(t)
-	fs := followers(t, burst(20, 500*ms), func() redis.UniversalClient {
-		rdb := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "m", SentinelAddrs: s.addrs})
-		t.Cleanup(func() { rdb.Close() })
-		return rdb
-	})
+	fs := followers(t, burst(20, 500*ms), func() redis.UniversalClient { return s.client(t, &redis.FailoverOptions{}) })
 	followed(t, fs, sentinelFollowed, s.replica, s.master.kill)
+}
+
+func TestAFailoverBySentinelFromAHostThatIsGoneIsFollowed(t *testing.T) {
+	t.Parallel()
+	s := startSentinels(t)
+	n := &network{over: t.Context()}
+	fs := followers(t, burst(20, 500*ms), func() redis.UniversalClient { return s.client(t, &redis.FailoverOptions{Dialer: n.dial}) })
+	followed(t, fs, sentinelGoneFollowed, s.replica, func() { n.lose(t, s.master) })
+}
+
+// A network loses hosts. One that is gone refuses nothing: what is sent there gets no answer, nor does
+// a connection that is begun. The client waits for 5 s each time, also when it asks such a
+// node for the topology.
+type network struct {
+	over context.Context // the test
+	gone sync.Map
+}
+
+func (n *network) lose(t *testing.T, s *server) {
+	n.gone.Store(s.addr, true)
+	s.freeze(t)
+}
+
+func (n *network) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if _, gone := n.gone.Load(addr); gone {
+		select {
+		case <-ctx.Done():
+		case <-n.over.Done():
+		}
+		return nil, context.DeadlineExceeded
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
 // A replica takes over from a master that lives, and then another master is given the slot.
@@ -334,6 +347,13 @@ func startSentinels(t *testing.T) *sentinels {
 		})
 	}
 	return s
+}
+
+func (s *sentinels) client(t *testing.T, opt *redis.FailoverOptions) redis.UniversalClient {
+	opt.MasterName, opt.SentinelAddrs = "m", s.addrs
+	rdb := redis.NewFailoverClient(opt)
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
 }
 
 func awaitSync(t *testing.T, replica *redis.Client) {
