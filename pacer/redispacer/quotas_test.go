@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,24 +101,25 @@ func TestAQuotaThatCouldNotBeToldIsToldLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(ms)
-		failing := true
+		var failing atomic.Bool
+		failing.Store(true)
 		f.fail = func(int) error {
-			if failing {
+			if failing.Load() {
 				return errors.New("down")
 			}
 			return nil
 		}
 		slot, err := a.Acquire(t.Context())
 		for errors.Is(err, ErrUnavailable) { // the first fails
-			failing = false
+			failing.Store(false)
 			time.Sleep(ride)
 			slot, err = a.Acquire(t.Context())
 		}
-		failing = true
+		failing.Store(true)
 		slot.Report(pacer.Outcome{Quotas: []quota.State{{Remaining: 2, Reset: 30 * time.Second}}})
 		older.Report(pacer.Outcome{Quotas: []quota.State{{Remaining: 50, Reset: 30 * time.Second}}})
 		time.Sleep(told)
-		failing = false
+		failing.Store(false)
 		time.Sleep(10 * time.Second) // until it was probed
 		if err := a.Wait(t.Context()); err != nil {
 			t.Fatal(err)
