@@ -556,7 +556,7 @@ for _ = 1, arg() do
   if till > 0 and not (old and quotas[old].at > q.at) then -- the newest start's answer counts
     if old then table.remove(quotas, old) end
     local from = (find(q.at, serial) or after(q.at) - 1) + 1
-    each(max(from, s.n - s.kept), s.n, function(_, all) q.left = max(0, q.left - drawn(q, all)) end)
+    each(from, s.n, function(_, all) q.left = max(0, q.left - drawn(q, all)) end)
     if q.unit >= 0 or left == 0 then
       if #quotas == MAX_QUOTAS then table.remove(quotas, 1) end
       quotas[#quotas + 1] = q
