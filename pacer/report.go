@@ -174,10 +174,10 @@ func (p *Pacer) learnOne(now time.Duration, said quota.State, of *start, s *Slot
 		w.total, w.now = uint64(s.totals()[u-1]), p.totals[u]
 	}
 	q := &l.quotas[i]
-	if said.Reset > 0 && p.remote != nil {
-		p.remote.Said(now, of.at, of.number/2, said.Name, u, max(0, said.Remaining), add(now, said.Reset))
-	}
 	if said.Reset > 0 {
+		if p.remote != nil {
+			p.remote.Said(now, of.at, of.number/2, said.Name, u, max(0, said.Remaining), add(now, said.Reset))
+		}
 		return l.hear(now, i, w) && (p.tree != nil || p.queue.len == 0 || l.due(p.waiting(), p.queue.tail.slot.cost()) > now)
 	}
 	if of.number < q.level {

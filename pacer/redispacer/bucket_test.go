@@ -27,7 +27,7 @@ func TestABucketThatIsFoundAnewIsNoFuller(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		theirs := b.want(1).starts[0]
 		a.want(1)
-		b.run(request{epoch: f.epoch(), changes: []change{{kind: giveBack, at: theirs.at, serial: theirs.serial}}})
+		b.back(f.epoch(), theirs)
 		if got := len(a.want(10).starts); got != 1 {
 			t.Errorf("%d starts, want 1: two have flowed back, and one was taken", got)
 		}
@@ -131,7 +131,7 @@ func TestWhatIsMissingInABucketComesBackOnce(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		s.costing(4) // 2 of the 8 were missing
 		for _, g := range []granted{one, two} {
-			s.run(request{epoch: f.epoch(), changes: []change{{kind: giveBack, at: g.at, serial: g.serial}}})
+			s.back(f.epoch(), g)
 		}
 		if _, room := s.costing(10); room != 4*time.Second {
 			t.Errorf("room for all in %v, want 4s", room)
@@ -149,7 +149,7 @@ func TestABucketThatIsNewGetsBackWhatWasTakenSince(t *testing.T) {
 		time.Sleep(5500 * ms)
 		s := newScripted(t, f, 2, pacer.Limit{Calls: 1, Period: time.Second, Bucket: 10})
 		s.want(0)
-		s.run(request{epoch: f.epoch(), changes: []change{{kind: giveBack, at: g.at, serial: g.serial}}})
+		s.back(f.epoch(), g)
 		if got := len(s.want(10).starts); got != 6 { // 10 at first, 5 less 1 then, and 10.5 have flowed back
 			t.Errorf("%d starts, want 6", got)
 		}

@@ -14,7 +14,7 @@ func (s scripted) back(epoch int64, all ...granted) reply {
 	s.t.Helper()
 	req := request{epoch: epoch}
 	for _, g := range all {
-		req.changes = append(req.changes, change{kind: giveBack, at: g.at, serial: g.serial})
+		req.changes = append(req.changes, g.back())
 	}
 	return s.run(req)
 }

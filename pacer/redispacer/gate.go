@@ -110,7 +110,7 @@ func (r *remote) Settle(now, at time.Duration, unit, from, to int) bool {
 	switch {
 	case given:
 	case unit == 0:
-		r.change(now, change{kind: giveBack, at: s.granted.at, serial: s.serial})
+		r.change(now, s.granted.back())
 	default:
 		r.change(now, change{kind: settleTo, at: s.granted.at, serial: s.serial, unit: unit, cost: to})
 	}
@@ -136,7 +136,7 @@ func (r *remote) Pause(until time.Duration, told bool) bool {
 func (r *remote) pauseBegan(now time.Duration) {
 	r.reserved = slices.DeleteFunc(r.reserved, func(s reserved) bool {
 		if s.due < r.paused {
-			r.change(now, change{kind: giveBack, at: s.at, serial: s.serial})
+			r.change(now, s.back())
 			return true
 		}
 		return false
@@ -213,7 +213,7 @@ func (r *remote) dropLate(now time.Duration) {
 	for len(r.reserved) > 0 && r.reserved[0].due < now-tooLate {
 		late := r.reserved[0]
 		r.reserved = slices.Delete(r.reserved, 0, 1)
-		r.change(now, change{kind: giveBack, at: late.at, serial: late.serial})
+		r.change(now, late.back())
 	}
 }
 
@@ -223,7 +223,7 @@ func (r *remote) giveBack(now time.Duration, n int) {
 		return
 	}
 	for _, s := range r.reserved[n:] {
-		r.change(now, change{kind: giveBack, at: s.at, serial: s.serial})
+		r.change(now, s.back())
 	}
 	r.reserved = slices.Delete(r.reserved, n, len(r.reserved))
 	r.next = longAgo // others ask now; so do we
@@ -233,7 +233,7 @@ func (r *remote) giveBack(now time.Duration, n int) {
 // request for a start, or soon.
 func (r *remote) change(now time.Duration, c change) {
 	r.trips.changes = append(r.trips.changes, c)
-	r.tell(now, c.kind == giveBack)
+	r.tell(now, c.kind == giveBack || c.kind == probed)
 }
 
 // tell has what is to be told carried to Redis, at once or in a while.

@@ -129,7 +129,7 @@ func TestWhatIsRepeatedFreesNobodyElsesStart(t *testing.T) {
 		f := newFakeRedis(t)
 		s := newScripted(t, f, 1, burst(5, time.Second)...)
 		r := s.want(5) // all at one moment
-		back := request{epoch: r.epoch, given: r.now, changes: []change{{kind: giveBack, at: r.starts[0].at, serial: r.starts[0].serial}}}
+		back := request{epoch: r.epoch, given: r.now, changes: []change{r.starts[0].back()}}
 		for i := range 3 {
 			if got := s.run(back).returned; got != max(0, 1-i) {
 				t.Errorf("given back %d times", got)
@@ -235,7 +235,7 @@ func TestEachProcessHoldsItsOwnStartsToItsOwnLimits(t *testing.T) {
 			if n := len(all); n > 0 && random.IntN(3) == 0 {
 				i := max(0, n-1-random.IntN(5))
 				if all[i].at <= now { // else another may take it, which is not what this is about
-					req.changes = append(req.changes, change{kind: giveBack, at: all[i].at, serial: all[i].serial})
+					req.changes = append(req.changes, all[i].back())
 					all = slices.Delete(all, i, i+1)
 				}
 			}

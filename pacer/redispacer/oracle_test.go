@@ -251,7 +251,7 @@ func compare(t *testing.T, rdb redis.UniversalClient, lua *redis.Script, random 
 				o.settled = true
 				continue
 			}
-			req.changes = append(req.changes, slices.Repeat([]change{{kind: giveBack, at: one.at, serial: one.serial}}, repeat)...)
+			req.changes = append(req.changes, slices.Repeat([]change{one.back()}, repeat)...)
 			returned++
 			frees := 0
 			for _, s := range o.starts {

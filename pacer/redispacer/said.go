@@ -39,11 +39,5 @@ func (r *remote) Said(now, at time.Duration, begun int64, name string, unit, lef
 
 // Probed implements [gate.Remote].
 func (r *remote) Probed(worked bool) {
-	now := r.queue.Now()
-	c := change{kind: probed}
-	if worked {
-		c.cost = 1
-	}
-	r.trips.changes = append(r.trips.changes, c)
-	r.tell(now, true)
+	r.change(r.queue.Now(), change{kind: probed, cost: truth(worked)})
 }

@@ -75,6 +75,9 @@ type reply struct {
 // A granted start is on the record.
 type granted struct{ at, serial int64 }
 
+// back is the change that gives it back.
+func (g granted) back() change { return change{kind: giveBack, at: g.at, serial: g.serial} }
+
 // run calls the script by its digest, and sends it whole where Redis does not have it.
 func (s *script) run(ctx context.Context, req request) (reply, error) {
 	pause := microsUp(min(req.pause, maxPeriod))

@@ -155,8 +155,7 @@ else
     at = at + 3
   end
   for i = 1, f[26] do
-    local q = {name = f[at + 1], unit = f[at + 2] - 1, at = f[at + 3], left = f[at + 4], till = f[at + 5]}
-    quotas[i] = q
+    quotas[i] = {name = f[at + 1], unit = f[at + 2] - 1, at = f[at + 3], left = f[at + 4], till = f[at + 5]}
     at = at + 5
   end
 end
@@ -512,8 +511,10 @@ local returned = 0
 for _ = 1, arg() do
   local kind, at, serial, unit, amount = arg(), arg(), arg(), arg(), arg()
   if kind == 4 then -- what others wait for
-    if s.prober == me and amount == 1 then s.trial = 0 end
-    if s.prober == me then s.prober, changed = 0, true end
+    if s.prober == me then
+      if amount == 1 then s.trial = 0 end
+      s.prober, changed = 0, true
+    end
   elseif kind == 3 then
     if unit == 0 then
       local nothing = {}

@@ -52,7 +52,7 @@ func (t *taken) add(s takenStart, span time.Duration) {
 // cost the same it does not matter which one it is, but once the first of its costs was given
 // back it is that one. Where several cost differently nobody knows: nil.
 func (t *taken) find(at time.Duration, unit, cost int) (found *takenStart) {
-	i := sort.Search(len(t.starts), func(i int) bool { return t.starts[i].at >= at })
+	i := t.first(at)
 	for first := i; i < len(t.starts) && t.starts[i].at == at; i++ {
 		s := &t.starts[i]
 		if !slices.Equal(s.costs[1:], t.starts[first].costs[1:]) && s.costs[0] == 1 && t.starts[first].costs[0] == 1 {
@@ -67,13 +67,17 @@ func (t *taken) find(at time.Duration, unit, cost int) (found *takenStart) {
 
 // numbered returns the start of a number that happened at a time, if it is remembered.
 func (t *taken) numbered(at time.Duration, number int64) *takenStart {
-	i := sort.Search(len(t.starts), func(i int) bool { return t.starts[i].at >= at })
-	for ; i < len(t.starts) && t.starts[i].at == at; i++ {
+	for i := t.first(at); i < len(t.starts) && t.starts[i].at == at; i++ {
 		if t.starts[i].begun == number {
 			return &t.starts[i]
 		}
 	}
 	return nil
+}
+
+// first returns the place of the first start at a time or later.
+func (t *taken) first(at time.Duration) int {
+	return sort.Search(len(t.starts), func(i int) bool { return t.starts[i].at >= at })
 }
 
 func (t *taken) clear() { t.starts = nil }

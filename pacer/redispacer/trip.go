@@ -289,7 +289,7 @@ func (r *remote) heed(t *trip, answer reply, now time.Duration) {
 		r.trips.newest = max(r.trips.newest, due)
 		r.trips.lives = max(r.trips.lives, add(soonest, 2*r.rules.span))
 		if t.late || soonest < now-tooLate || due < r.paused || t.rules != r.rules {
-			r.change(now, change{kind: giveBack, at: g.at, serial: g.serial})
+			r.change(now, g.back())
 			continue
 		}
 		r.reserved = insert(r.reserved, reserved{g, due, t.wanted[i]})
