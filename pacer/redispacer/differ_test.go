@@ -36,7 +36,7 @@ func TestLimitsThatDifferCountWhatOthersStartAndTakeBack(t *testing.T) {
 			t.Errorf("40 of 100 have room in %v with 70 spent, want 10s", room)
 		}
 		a.costing(10)
-		b.run(request{epoch: f.epoch(), given: theirs.at, changes: []change{{kind: giveBack, at: theirs.at, serial: theirs.serial}}})
+		b.run(request{epoch: f.epoch(), given: theirs.at, changes: []change{theirs.back()}})
 		if _, room := a.costing(80); room != 0 {
 			t.Errorf("80 of 100 have room in %v with 20 spent, want now", room)
 		}
@@ -182,12 +182,12 @@ func TestTheLine(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		ps[4].want(3)
-		if k := f.key("pacedhttp:v2:{quota}:line"); len(k.value) != 14 {
+		if k := f.key(lineKey); len(k.value) != 14 {
 			t.Errorf("%d bytes of line with one process left, want 14", len(k.value))
 		}
 		time.Sleep(time.Second)
 		ps[4].want(1)
-		if k := f.key("pacedhttp:v2:{quota}:line"); len(k.value) != 0 {
+		if k := f.key(lineKey); len(k.value) != 0 {
 			t.Errorf("%d bytes of line with nobody left, want 0", len(k.value))
 		}
 	})
@@ -199,7 +199,7 @@ func TestWhoCannotStartSoonKeepsNoPlace(t *testing.T) {
 		strict := newScripted(t, f, 1, pacer.Limit{Calls: 1, Period: time.Hour})
 		loose := newScripted(t, f, 2, pacer.Limit{Calls: 1, Period: 100 * ms, Even: true})
 		loose.want(1)
-		if got := strict.want(1); len(got.starts) > 0 || got.ask < 750*ms || len(f.key("pacedhttp:v2:{quota}:line").value) > 0 {
+		if got := strict.want(1); len(got.starts) > 0 || got.ask < 750*ms || len(f.key(lineKey).value) > 0 {
 			t.Errorf("%+v, want no start and no place in line", got)
 		}
 		if got := loose.want(1); got.ask != 90*ms {
@@ -215,7 +215,7 @@ func TestTheLineHasAnEnd(t *testing.T) {
 		for i := range 15 {
 			newScripted(t, f, int64(i+1), perSecond(1, true)).want(1)
 		}
-		if got := len(f.key("pacedhttp:v2:{quota}:line").value); got != 14*10 {
+		if got := len(f.key(lineKey).value); got != 14*10 {
 			t.Errorf("%d bytes of line, want those of 10 processes", got)
 		}
 	})
@@ -313,13 +313,4 @@ func TestFurtherStartsAreNotOnTheGrid(t *testing.T) {
 			t.Errorf("started at %v, want six 100ms apart and one when the first has left", at)
 		}
 	})
-}
-
-// epoch returns that of the record.
-func (f *fakeRedis) epoch() int64 {
-	var epoch int64
-	for _, b := range f.record().value[16:24] {
-		epoch = epoch<<8 | int64(b)
-	}
-	return epoch
 }

@@ -2,6 +2,7 @@ package redispacer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"math"
 	"strconv"
@@ -265,6 +266,32 @@ func (f *fakeRedis) record() *fakeKey {
 		}
 	}
 	return nil
+}
+
+func (f *fakeRedis) size() int { return len(f.record().value) }
+
+// field is a number of the record's header.
+func (f *fakeRedis) field(i int) int64 {
+	return int64(binary.BigEndian.Uint64(f.record().value[8*i:]))
+}
+
+// epoch returns that of the record.
+func (f *fakeRedis) epoch() int64 { return f.field(2) }
+
+// entries are the starts on the record, in order.
+func (f *fakeRedis) entries() []granted {
+	record := f.record()
+	if record == nil || len(record.value) == 0 {
+		return nil
+	}
+	room, ring, base, n, kept, size := f.field(1), f.field(11), f.field(12), f.field(13), f.field(14), 8+8*f.field(22)
+	var all []granted
+	for i := n - kept; i < n; i++ {
+		e := record.value[8*room+(i-base)%ring*size:]
+		low := int64(binary.BigEndian.Uint32(e[4:]))
+		all = append(all, granted{int64(binary.BigEndian.Uint32(e))<<20 + low>>12, low & 0xfff})
+	}
+	return all
 }
 
 func (f *fakeRedis) flush() {

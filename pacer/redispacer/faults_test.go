@@ -2,7 +2,6 @@ package redispacer
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -135,7 +134,7 @@ func (h *havoc) joinAny(ctx context.Context) {
 // join starts a process whose callers each give up after up to so long, and wait anew; 0 = never.
 func (h *havoc) join(ctx context.Context, s sharer, limit pacer.Limit, stays time.Duration) {
 	life, end := context.WithCancel(ctx)
-	p := &harmed{UniversalClient: distant{h.redis, s.away}, end: end, left: make(chan struct{})}
+	p := &harmed{UniversalClient: distant{h.redis, s.away}, end: end}
 	h.all = append(h.all, p)
 	shared, err := New(p, "quota", Config{Limits: []pacer.Limit{limit}})
 	if err != nil {
@@ -178,13 +177,10 @@ func (h *havoc) check(began, end time.Time) {
 	if !h.loses { // else who knows nothing of the last starts may begin anew
 		checkWindows(h.t, starts, h.limit)
 	}
-	usable := began.UnixMicro()
 	var longest time.Duration
-	for i, at := range starts {
-		if at > end.UnixMicro() {
-			break
-		}
-		from := usable
+	for i, at := range append(starts, end.UnixMicro()) {
+		at = min(at, end.UnixMicro())
+		from := began.UnixMicro()
 		if n := i - h.limit.Calls; n >= 0 {
 			from = max(from, starts[n]+h.limit.Period.Microseconds())
 		}
@@ -193,8 +189,8 @@ func (h *havoc) check(began, end time.Time) {
 		}
 		for _, loss := range h.losses {
 			// A standstill follows, of 5 s where it is noticed by one with a limit by the day.
-			if over := loss.Add(5*time.Second + 2*h.limit.Period + bound); at > loss.UnixMicro() {
-				from = max(from, min(over.UnixMicro(), at))
+			if calm := loss.Add(5*time.Second + 2*h.limit.Period + bound); at > loss.UnixMicro() {
+				from = max(from, min(calm.UnixMicro(), at))
 			}
 		}
 		if gap := micros(at - from); gap > longest {
@@ -202,6 +198,9 @@ func (h *havoc) check(began, end time.Time) {
 			if gap > bound {
 				h.t.Errorf("at %v a start was possible for %v, and somebody waited", time.UnixMicro(from).Sub(began), gap)
 			}
+		}
+		if at == end.UnixMicro() {
+			break // later nobody need have started
 		}
 	}
 	h.t.Logf("%d starts by %d processes, %d losses, the longest that one was possible: %v", len(starts), len(h.all), len(h.losses), longest)
@@ -213,8 +212,7 @@ const bound = time.Second + 3*2*farthest
 // A harmed is the client of a process that comes to harm.
 type harmed struct {
 	redis.UniversalClient
-	end  context.CancelFunc
-	left chan struct{}
+	end context.CancelFunc
 
 	mu    sync.Mutex
 	dead  bool
@@ -279,21 +277,4 @@ func (p *harmed) EvalSha(ctx context.Context, sha string, keys []string, args ..
 
 func (p *harmed) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
 	return p.call(ctx, func() *redis.Cmd { return p.UniversalClient.Eval(ctx, script, keys, args...) })
-}
-
-// entries are the starts on the record, in order.
-func (f *fakeRedis) entries() []granted {
-	record := f.record()
-	if record == nil || len(record.value) == 0 {
-		return nil
-	}
-	number := func(i int) int { return int(binary.BigEndian.Uint64(record.value[8*i:])) }
-	room, ring, base, n, kept, size := number(1), number(11), number(12), number(13), number(14), 8+8*number(19)
-	var all []granted
-	for i := n - kept; i < n; i++ {
-		e := record.value[8*room+(i-base)%ring*size:]
-		low := int64(binary.BigEndian.Uint32(e[4:]))
-		all = append(all, granted{int64(binary.BigEndian.Uint32(e))<<20 + low>>12, low & 0xfff})
-	}
-	return all
 }

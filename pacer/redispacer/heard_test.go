@@ -55,15 +55,12 @@ func TestAQuotaMayCountInSeveralUnits(t *testing.T) {
 
 // aProbe is a quota of which process 1 has the probe, and another start.
 func aProbe(t *testing.T) (f *fakeRedis, prober, other scripted, before granted) {
-	f = newFakeRedis(t)
-	prober, other = newScripted(t, f, 1, perSecond(100, false)), newScripted(t, f, 2, perSecond(100, false))
-	before = prober.want(1).starts[0]
-	prober.run(request{pause: time.Second, told: true})
+	f, all, before := paused(t)
 	time.Sleep(time.Second)
-	if got := len(prober.want(1).starts); got != 1 {
+	if got := len(all[0].want(1).starts); got != 1 {
 		t.Fatalf("%d probes, want 1", got)
 	}
-	return f, prober, other, before
+	return f, all[0], all[1], before
 }
 
 func TestWhatOthersHeardOfTheirProbesIsNotAboutThis(t *testing.T) {

@@ -1,7 +1,6 @@
 package redispacer
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -25,8 +24,7 @@ func TestWhatIsGivenBackIsLeftForOthers(t *testing.T) {
 		answered := r.starts[0]
 		time.Sleep(ms)
 		behind := s.run(request{epoch: r.epoch, said: []said{left(5, answered)}, wanted: make([][]int, 3)}).starts
-		back := func(g granted) change { return change{kind: giveBack, at: g.at, serial: g.serial} }
-		r = s.run(request{epoch: r.epoch, changes: []change{back(answered), back(behind[0]), back(behind[2])}, wanted: make([][]int, 9)})
+		r = s.run(request{epoch: r.epoch, changes: []change{answered.back(), behind[0].back(), behind[2].back()}, wanted: make([][]int, 9)})
 		if got := len(r.starts); got != 4 {
 			t.Errorf("%d starts, want 4: five were left, three more had started, of which two were given back", got)
 		}
@@ -61,7 +59,7 @@ func TestNothingIsTakenFromAQuotaThatIsUsedUp(t *testing.T) {
 		one, other := newScripted(t, f, 1, burst(1, time.Second)...), newScripted(t, f, 2, burst(1, time.Second)...)
 		r := one.want(1)
 		ahead := one.run(request{horizon: 2 * time.Second, wanted: make([][]int, 1)}).starts[0]
-		one.run(request{epoch: r.epoch, changes: []change{{kind: giveBack, at: ahead.at, serial: ahead.serial}}, said: []said{left(0, r.starts[0])}})
+		one.run(request{epoch: r.epoch, changes: []change{ahead.back()}, said: []said{left(0, r.starts[0])}})
 		if got := other.run(request{horizon: 2 * time.Second, wanted: make([][]int, 1)}).starts; len(got) > 0 {
 			t.Errorf("a start at %v, and nothing is left", got)
 		}
@@ -72,19 +70,18 @@ func TestQuotasAreFewAndForgottenAtTheirReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
 		s := newScripted(t, f, 1, burst(100, time.Hour)...)
-		known := func() uint64 { return binary.BigEndian.Uint64(f.record().value[8*25:]) }
 		r := s.want(1)
 		for i := range 20 {
 			q := left(i, r.starts[0])
 			q.name = fmt.Sprint(i)
 			s.run(request{epoch: r.epoch, said: []said{q}})
 		}
-		if got := known(); got != 16 {
+		if got := f.field(25); got != 16 {
 			t.Errorf("%d quotas on the record, want 16", got)
 		}
 		time.Sleep(30 * time.Second)
 		s.want(1)
-		if got := known(); got != 0 {
+		if got := f.field(25); got != 0 {
 			t.Errorf("%d quotas on the record after the reset, want none", got)
 		}
 	})
@@ -94,12 +91,8 @@ func TestQuotasAreFewAndForgottenAtTheirReset(t *testing.T) {
 func TestAQuotaThatCouldNotBeToldIsToldLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		older, err := a.Acquire(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		a, b := pair(t, f, burst(100, time.Second)...)
+		older := acquired(t, a)
 		time.Sleep(ms)
 		var failing atomic.Bool
 		failing.Store(true)
@@ -137,23 +130,25 @@ func TestAQuotaThatCouldNotBeToldIsToldLater(t *testing.T) {
 	})
 }
 
-// probing returns the clients of some processes after a pause that a report began.
-func probing(t *testing.T, f *fakeRedis) []scripted {
-	var all []scripted
+// paused returns the clients of four processes in a pause of a second that a report began, and a
+// start of the first before it.
+func paused(t *testing.T) (f *fakeRedis, all []scripted, before granted) {
+	f = newFakeRedis(t)
 	for i := range 4 {
 		all = append(all, newScripted(t, f, int64(i+1), burst(100, time.Second)...))
 	}
+	before = all[0].want(1).starts[0]
 	all[0].run(request{pause: time.Second, told: true})
-	return all
+	return f, all, before
 }
 
 func TestWhoGivesAProbeBackLeavesItToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := probing(t, newFakeRedis(t))
+		_, p, _ := paused(t)
 		time.Sleep(995 * ms)
 		r := p[0].want(1)
 		p[1].run(request{epoch: r.epoch})
-		p[0].run(request{epoch: r.epoch, changes: []change{{kind: giveBack, at: r.starts[0].at, serial: r.starts[0].serial}}})
+		p[0].back(r.epoch, r.starts[0])
 		if got := p[1].want(1).waits(); len(got) != 1 || got[0] != 5*ms {
 			t.Errorf("another's start in %v, want it at the end of the pause, in 5ms", got)
 		}
@@ -162,7 +157,7 @@ func TestWhoGivesAProbeBackLeavesItToOthers(t *testing.T) {
 
 func TestOnlyTheProbeEndsTheWaitForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := probing(t, newFakeRedis(t))
+		_, p, _ := paused(t)
 		time.Sleep(time.Second)
 		p[0].want(1)
 		p[1].run(request{changes: []change{{kind: probed, cost: 1}}})
@@ -178,7 +173,7 @@ func TestOnlyTheProbeEndsTheWaitForIt(t *testing.T) {
 
 func TestASilentProbeIsWaitedForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := probing(t, newFakeRedis(t))
+		_, p, _ := paused(t)
 		time.Sleep(time.Second)
 		p[0].want(1)
 		time.Sleep(995 * ms)
@@ -192,7 +187,7 @@ func TestASilentProbeIsWaitedForOnce(t *testing.T) {
 
 func TestResumeEndsTheWaitForAProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := probing(t, newFakeRedis(t))
+		_, p, _ := paused(t)
 		p[3].run(request{resume: true})
 		for i, s := range p[:3] {
 			if got := s.want(1).starts; len(got) != 1 {
@@ -205,19 +200,9 @@ func TestResumeEndsTheWaitForAProbe(t *testing.T) {
 // Where the limits let one start at a time, the first that worked is all there is to know.
 func TestAProbeThatEndsProbingIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(1, 10*ms)})
-		b := mustNew(t, f, Config{Limits: burst(1, 10*ms)})
-		slot, err := a.Acquire(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		slot.Report(pacer.Outcome{Throttled: true, Delay: 2 * time.Second})
-		synctest.Wait()
-		probe, err := a.Acquire(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		a, b := pair(t, newFakeRedis(t), burst(1, 10*ms)...)
+		throttled(t, a)
+		probe := acquired(t, a)
 		probe.Report(pacer.Outcome{})
 		synctest.Wait()
 		began := time.Now()

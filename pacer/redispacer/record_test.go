@@ -1,7 +1,6 @@
 package redispacer
 
 import (
-	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -22,13 +21,6 @@ func (f *fakeRedis) with(t *testing.T, constant, other string) {
 		t.Fatal(err)
 	}
 	f.fn = fn
-}
-
-func (f *fakeRedis) size() int { return len(f.record().value) }
-
-// field is a number of the record's header.
-func (f *fakeRedis) field(i int) int64 {
-	return int64(binary.BigEndian.Uint64(f.record().value[8*i:]))
 }
 
 // A unit that is new makes each entry larger. Of many the oldest are given up for that, and who
@@ -204,7 +196,7 @@ func TestWhatIsGivenBackIsExact(t *testing.T) {
 		for i := range 80 {
 			time.Sleep(time.Second)
 			if g := loose.want(1).starts[0]; i >= 80-31 {
-				back = append(back, change{kind: giveBack, at: g.at, serial: g.serial})
+				back = append(back, g.back())
 			}
 		}
 		if got := loose.run(request{epoch: f.epoch(), changes: back}).returned; got != 31 {
@@ -268,7 +260,7 @@ func TestSerialNumbersComeAgain(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		back := request{epoch: f.epoch(), changes: []change{{kind: giveBack, at: last.at, serial: last.serial}}}
+		back := request{epoch: f.epoch(), changes: []change{last.back()}}
 		for _, want := range []int{1, 0} {
 			if got := s.run(back).returned; got != want {
 				t.Errorf("%d given back, want %d", got, want)
@@ -290,7 +282,7 @@ func TestAStartThatManyFollowIsNotGivenBack(t *testing.T) {
 		all := s.want(5).starts
 		for i, want := range []int{0, 0, 1} {
 			g := all[i]
-			if got := s.run(request{epoch: f.epoch(), changes: []change{{kind: giveBack, at: g.at, serial: g.serial}}}).returned; got != want {
+			if got := s.back(f.epoch(), g).returned; got != want {
 				t.Errorf("start %d: %d given back, want %d", i, got, want)
 			}
 		}
@@ -372,7 +364,7 @@ func TestWhatMadeRoomStillCounts(t *testing.T) {
 		for i := range 40 {
 			time.Sleep(time.Second)
 			if g := s.want(1).starts[0]; i >= 7 {
-				back = append(back, change{kind: giveBack, at: g.at, serial: g.serial})
+				back = append(back, g.back())
 			}
 		}
 		if got := s.run(request{epoch: f.epoch(), changes: back}).returned; got != 33 {

@@ -14,15 +14,35 @@ import (
 // told is until when Redis has been told of what rides along.
 const told = ride + ms
 
-// answered acquires a start of p whose answer says so of a quota.
-func answered(t *testing.T, p *Pacer, said ...quota.State) {
+// pair returns the pacers of two processes.
+func pair(t *testing.T, f *fakeRedis, limits ...pacer.Limit) (a, b *Pacer) {
+	t.Helper()
+	return mustNew(t, f, Config{Limits: limits}), mustNew(t, f, Config{Limits: limits})
+}
+
+// acquired is a start of p.
+func acquired(t *testing.T, p *Pacer) *pacer.Slot {
 	t.Helper()
 	slot, err := p.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return slot
+}
+
+// answered acquires a start of p whose answer says so of a quota.
+func answered(t *testing.T, p *Pacer, said ...quota.State) {
+	t.Helper()
+	slot := acquired(t, p)
 	slot.Report(pacer.Outcome{Quotas: said})
 	slot.Done()
+}
+
+// throttled has a report of p begin a pause of two seconds, of which Redis has heard.
+func throttled(t *testing.T, p *Pacer) {
+	t.Helper()
+	acquired(t, p).Report(pacer.Outcome{Throttled: true, Delay: 2 * time.Second})
+	synctest.Wait()
 }
 
 func TestWhatAServerSaysIsLeftHoldsEveryProcess(t *testing.T) {
@@ -35,9 +55,7 @@ func TestWhatAServerSaysIsLeftHoldsEveryProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFakeRedis(t)
-				a := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-				b := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+				a, b := pair(t, newFakeRedis(t), burst(100, time.Second)...)
 				began := time.Now()
 				answered(t, a, quota.State{Name: "core", Limit: 100, Remaining: tt.left, Reset: 30 * time.Second})
 				time.Sleep(told)
@@ -57,9 +75,7 @@ func TestWhatAServerSaysIsLeftHoldsEveryProcess(t *testing.T) {
 // Without waiting for anything: where nothing is left others hear of it with their next start.
 func TestAQuotaThatIsUsedUpIsToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+		a, b := pair(t, newFakeRedis(t), burst(100, time.Second)...)
 		answered(t, a, quota.State{Remaining: 0, Reset: 30 * time.Second})
 		synctest.Wait()
 		if _, err := b.TryAcquire(t.Context()); !errors.Is(err, pacer.ErrNotNow) {
@@ -71,14 +87,9 @@ func TestAQuotaThatIsUsedUpIsToldAtOnce(t *testing.T) {
 // What started behind the start that was answered is not in the answer, whoever's it was.
 func TestStartsOfAllProcessesCountInAQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+		a, b := pair(t, newFakeRedis(t), burst(100, time.Second)...)
 		began := time.Now()
-		slot, err := a.Acquire(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		slot := acquired(t, a)
 		starts(t, b, 4)
 		slot.Report(pacer.Outcome{Quotas: []quota.State{{Remaining: 6, Reset: 30 * time.Second}}})
 		time.Sleep(told)
@@ -96,12 +107,8 @@ func TestStartsOfAllProcessesCountInAQuota(t *testing.T) {
 func TestTheNewestStartsAnswerCountsForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		older, err := a.Acquire(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		a, b := pair(t, f, burst(100, time.Second)...)
+		older := acquired(t, a)
 		time.Sleep(ms)
 		answered(t, b, quota.State{Remaining: 50, Reset: 30 * time.Second})
 		time.Sleep(told)
@@ -126,9 +133,7 @@ func TestTheNewestStartsAnswerCountsForAll(t *testing.T) {
 
 func TestAQuotaOfAUnitHoldsWhatCostsInIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		limits := append(burst(100, time.Second), pacer.Limit{Cost: 1000, Unit: "tokens", Period: time.Second})
-		a, b := mustNew(t, f, Config{Limits: limits}), mustNew(t, f, Config{Limits: limits})
+		a, b := pair(t, newFakeRedis(t), perSecond(100, false), tokens(1000, time.Second))
 		began := time.Now()
 		answered(t, a, quota.State{Name: "tpm", Unit: "tokens", Remaining: 100, Reset: 30 * time.Second})
 		time.Sleep(told)
@@ -146,9 +151,7 @@ func TestAQuotaOfAUnitHoldsWhatCostsInIt(t *testing.T) {
 
 func TestOfAQuotaThatNobodyCountsOnlyItsEndMatters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+		a, b := pair(t, newFakeRedis(t), burst(100, time.Second)...)
 		began := time.Now()
 		answered(t, a, quota.State{Unit: "credits", Remaining: 1, Reset: 30 * time.Second})
 		time.Sleep(told)
@@ -168,9 +171,7 @@ func TestOfAQuotaThatNobodyCountsOnlyItsEndMatters(t *testing.T) {
 
 func TestResumeForgetsQuotasForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+		a, b := pair(t, newFakeRedis(t), burst(100, time.Second)...)
 		answered(t, a, quota.State{Remaining: 0, Reset: 30 * time.Second})
 		synctest.Wait()
 		a.Resume()
@@ -205,16 +206,8 @@ func TestOneProcessProbesForAll(t *testing.T) {
 					all = append(all, mustNew(t, f, Config{Limits: burst(100, time.Second), Timeout: 250 * ms}))
 				}
 				starts(t, all[1], 1)
-				slot, err := all[0].Acquire(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				slot.Report(pacer.Outcome{Throttled: true, Delay: 2 * time.Second})
-				synctest.Wait()
-				probe, err := all[0].Acquire(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
+				throttled(t, all[0])
+				probe := acquired(t, all[0])
 				began := time.Now()
 				if _, err := all[1].TryAcquire(t.Context()); !errors.Is(err, pacer.ErrNotNow) {
 					t.Errorf("beside the probe another process was answered %v, want ErrNotNow", err)
@@ -236,14 +229,8 @@ func TestOneProcessProbesForAll(t *testing.T) {
 // Who died while it probed holds nobody up for longer than a second, nor does who gave up before.
 func TestAProbeThatNeverComesHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRedis(t)
-		a := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		b := mustNew(t, f, Config{Limits: burst(100, time.Second)})
-		slot, err := a.Acquire(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		slot.Report(pacer.Outcome{Throttled: true, Delay: 2 * time.Second})
+		a, b := pair(t, newFakeRedis(t), burst(100, time.Second)...)
+		throttled(t, a)
 		began := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(2*time.Second-ms, cancel)

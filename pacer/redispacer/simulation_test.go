@@ -6,12 +6,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
 )
@@ -61,17 +58,14 @@ func TestThousandClientsWithABadNetwork(t *testing.T) {
 				var pacers []*Pacer
 				var wg sync.WaitGroup
 				live := func() {
-					rdb := &mortal{UniversalClient: f}
+					life, end := context.WithCancel(ctx)
+					rdb := &harmed{UniversalClient: f, end: end}
 					p := mustNew(t, rdb, Config{Limits: []pacer.Limit{limit}, Timeout: 250 * ms})
-					life, die := context.WithCancel(ctx)
 					mu.Lock()
 					pacers = append(pacers, p)
 					lifetime := time.Duration(random.ExpFloat64() * float64(100*time.Second))
 					mu.Unlock()
-					time.AfterFunc(lifetime, func() {
-						rdb.dead.Store(true) // it gives back nothing
-						die()
-					})
+					time.AfterFunc(lifetime, rdb.die) // it gives back nothing
 					wg.Go(func() {
 						for life.Err() == nil {
 							switch err := p.Wait(life); {
@@ -117,19 +111,4 @@ func TestThousandClientsWithABadNetwork(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A mortal is the client of a process that may die: then nothing of it reaches Redis.
-type mortal struct {
-	redis.UniversalClient
-	dead atomic.Bool
-}
-
-func (m *mortal) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	if m.dead.Load() {
-		cmd := redis.NewCmd(ctx)
-		cmd.SetErr(errors.New("dead"))
-		return cmd
-	}
-	return m.UniversalClient.EvalSha(ctx, sha, keys, args...)
 }
