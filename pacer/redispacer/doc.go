@@ -27,17 +27,17 @@
 // that dies takes with it only starts due within its horizon: they count for one Period, and
 // where starts lie bunched that may be a whole window.
 //
-// The horizon of a process is two round trips, at least 10 ms and at most 2 s. Only starts that are due
-// within it are reserved, as many as there are callers for. A process whose callers have to wait
-// longer has a place in line and is told when to ask again, at most a second later. No start
+// The horizon of a process is two round trips, at least 10 ms and at most 2 s. Only starts that
+// are due within it are reserved, as many as there are callers for. A process whose callers have to
+// wait longer has a place in line and is told when to ask again, at most a second later. No start
 // comes before the time that it was reserved for; by how much it comes later is the time that the
 // answer took, or the machine was late. Windows of starts, as the API sees them, differ from
 // those on the record by as much as that varies.
 //
 // What was reserved goes back when nobody is left for it, and whoever asks next has it while it
 // lies ahead. Cancel gives a start back as well, and Settle what a start did not cost, both as long
-// as the process remembers the start: its last 8,192. What a start was settled to beyond its cost counts
-// from then on and cannot be given back.
+// as the process remembers the start: its last 8,192. What a start was settled to beyond its cost
+// counts from then on and cannot be given back.
 //
 // Fairness: processes that wait have one start each in turn, however many callers they have. At
 // like round trips they share equally, within 20 %, and so does one that is far away, as long as
@@ -119,8 +119,8 @@
 // may happen again in the same window.
 //
 // State needs no cleaning up: it expires some seconds and two of the longest Periods after the last
-// start, where a bucket's Period is the time that it takes to fill. It should not be evicted before: set
-// maxmemory-policy to noeviction, or leave room.
+// start, where a bucket's Period is the time that it takes to fill. It should not be evicted
+// before: set maxmemory-policy to noeviction, or leave room.
 //
 // # Clocks
 //
@@ -131,10 +131,10 @@
 //
 // # Cost
 //
-// The record is one string: some 250 bytes, 24 or 48 for each limit that is no plain window, and 8 for
-// each start that the limits look back on (and 8 for each unit that costs are counted in). It
-// grows as starts happen. While somebody waits there is a second string, the line, of 14 bytes for each
-// process. Both have the same hash tag, so a cluster needs nothing more. BenchmarkScript
+// The record is one string: some 300 bytes, some 50 for each limit that is no plain window and each
+// quota that servers spoke of, and 8 for each start that the limits look back on (and 8 for each
+// unit that costs are counted in). It grows as starts happen. While somebody waits there is a
+// second string, the line, of 14 bytes for each process. Both have the same hash tag, so a cluster needs nothing more. BenchmarkScript
 // measures what a call of the script costs Redis.
 //
 // To shard a quota that is too much for one core of Redis, give each of k keys Calls/k and the
