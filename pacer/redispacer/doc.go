@@ -35,9 +35,11 @@
 // those on the record by as much as that varies.
 //
 // What was reserved goes back when nobody is left for it, and whoever asks next has it while it
-// lies ahead. Cancel gives a start back as well, and Settle what a start did not cost, both as long
-// as the process remembers the start: its last 8,192. What a start was settled to beyond its cost
-// counts from then on and cannot be given back.
+// lies ahead. Cancel gives a start back as well, and Settle what a start did not cost, both while
+// it is among the last 8,192 starts of its process, and of all processes together. What a start
+// was settled to beyond its cost counts from then on and cannot be given back. Who waits in the
+// same process asks with the same round trip. If Redis cannot be reached just then, it is told as
+// soon as it can be, within ten seconds by probes made for that, and later with the next call.
 //
 // Fairness: processes that wait have one start each in turn, however many callers they have. At
 // like round trips they share equally, within 20 %, and so does one that is far away, as long as

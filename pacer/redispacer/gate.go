@@ -44,7 +44,7 @@ var _ gate.Remote = (*remote)(nil)
 func (r *remote) Ask(now time.Duration, costs []int) gate.Answer {
 	r.dropLate(now)
 	if len(r.reserved) > 0 && !r.reserved[0].fits(costs) {
-		r.giveBack(now, 0) // who it was for has left, or lets another go first
+		r.giveBack(0) // who it was for has left, or lets another go first
 	}
 	if len(r.reserved) > 0 {
 		first := r.reserved[0]
@@ -93,7 +93,7 @@ func (r *remote) Charge(now time.Duration, unit, more int) {
 	if unit == 0 {
 		more = min(more, maxFurther)
 	}
-	r.change(now, change{kind: charge, unit: unit, cost: more})
+	r.change(change{kind: charge, unit: unit, cost: more})
 }
 
 // maxFurther is how many further starts one may be settled to count for.
@@ -110,9 +110,9 @@ func (r *remote) Settle(now, at time.Duration, unit, from, to int) bool {
 	switch {
 	case given:
 	case unit == 0:
-		r.change(now, s.granted.back())
+		r.change(s.granted.back())
 	default:
-		r.change(now, change{kind: settleTo, at: s.granted.at, serial: s.serial, unit: unit, cost: to})
+		r.change(change{kind: settleTo, at: s.granted.at, serial: s.serial, unit: unit, cost: to})
 	}
 	r.rooms = nil
 	return true
@@ -127,7 +127,7 @@ func (r *remote) Pause(until time.Duration, told bool) bool {
 	r.paused = until
 	r.trips.pause, r.trips.told, r.trips.resume = until, told, false
 	r.pauseBegan(now)
-	r.carry(now)
+	r.tell(true)
 	return true
 }
 
@@ -136,7 +136,7 @@ func (r *remote) Pause(until time.Duration, told bool) bool {
 func (r *remote) pauseBegan(now time.Duration) {
 	r.reserved = slices.DeleteFunc(r.reserved, func(s reserved) bool {
 		if s.due < r.paused {
-			r.change(now, s.back())
+			r.change(s.back())
 			return true
 		}
 		return false
@@ -167,7 +167,7 @@ func (r *remote) pollPause() {
 func (r *remote) Resume() {
 	r.paused, r.agreed, r.rooms = longAgo, 0, nil
 	r.trips.pause, r.trips.resume, r.trips.ended = 0, true, r.queue.Now()
-	r.carry(r.queue.Now())
+	r.tell(true)
 }
 
 // Limit implements [gate.Remote]. What is reserved goes back: it was by other limits.
@@ -175,7 +175,6 @@ func (r *remote) Limit(limits []gate.Limit, units []string) error {
 	if err := allows("SetLimits: limits", limits); err != nil {
 		return err
 	}
-	now := r.queue.Now()
 	r.units = slices.Clone(units)
 	r.rules = newRules(limits, units, r.margin)
 	for i := range r.taken.starts {
@@ -183,7 +182,7 @@ func (r *remote) Limit(limits []gate.Limit, units []string) error {
 		s.costs = append(s.costs, make([]int, len(units)-len(s.costs))...)
 	}
 	r.rooms, r.next = nil, longAgo
-	r.giveBack(now, 0)
+	r.giveBack(0)
 	return nil
 }
 
@@ -193,9 +192,8 @@ func (r *remote) Left() {
 	if waiting == 0 {
 		r.lent.giveBack()
 	}
-	if waiting < len(r.reserved) && !r.trips.looking {
-		r.trips.looking = true
-		go r.depart()
+	if waiting < len(r.reserved) {
+		r.soon()
 	}
 }
 
@@ -213,42 +211,36 @@ func (r *remote) dropLate(now time.Duration) {
 	for len(r.reserved) > 0 && r.reserved[0].due < now-tooLate {
 		late := r.reserved[0]
 		r.reserved = slices.Delete(r.reserved, 0, 1)
-		r.change(now, late.back())
+		r.change(late.back())
 	}
 }
 
 // giveBack gives back what is reserved, but for the first n.
-func (r *remote) giveBack(now time.Duration, n int) {
+func (r *remote) giveBack(n int) {
 	if n >= len(r.reserved) {
 		return
 	}
 	for _, s := range r.reserved[n:] {
-		r.change(now, s.back())
+		r.change(s.back())
 	}
 	r.reserved = slices.Delete(r.reserved, n, len(r.reserved))
 	r.next = longAgo // others ask now; so do we
 }
 
-// change has a change carried to Redis: at once if somebody may start by it, else with the next
-// request for a start, or soon.
-func (r *remote) change(now time.Duration, c change) {
+// change has a change told to Redis: at once if somebody may start by it, else with the next
+// request for a start, or in a while.
+func (r *remote) change(c change) {
 	r.trips.changes = append(r.trips.changes, c)
-	r.tell(now, c.kind == giveBack || c.kind == probed)
+	r.tell(c.kind == giveBack || c.kind == probed)
 }
 
 // tell has what is to be told carried to Redis, at once or in a while.
-func (r *remote) tell(now time.Duration, atOnce bool) {
-	switch {
-	case atOnce:
-		r.carry(now)
-	case !r.trips.riding:
-		r.trips.riding = true
-		time.AfterFunc(ride, func() {
-			r.queue.Lock()
-			defer r.queue.Unlock()
-			r.trips.riding = false
-			r.carry(r.queue.Now())
-		})
+func (r *remote) tell(atOnce bool) {
+	if atOnce {
+		r.trips.due = true
+		r.soon()
+	} else {
+		r.later(ride)
 	}
 }
 

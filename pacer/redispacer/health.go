@@ -15,8 +15,9 @@ const (
 // time up to 500 ms, shortened by up to a fifth at random so that processes which failed
 // together do not come back together. It is guarded by Pacer.mu.
 type health struct {
-	cause    error // why Redis is not used; nil while it is
-	probing  bool  // a probe is on its way
+	cause    error         // why Redis is not used; nil while it is
+	probing  bool          // a probe is on its way
+	since    time.Duration // when it first failed
 	interval time.Duration
 	probeAt  time.Duration
 }
@@ -28,7 +29,7 @@ func (h *health) avoids(now time.Duration) bool {
 
 func (h *health) failed(cause error, now time.Duration) {
 	if h.cause == nil {
-		h.interval = firstProbe
+		h.since, h.interval = now, firstProbe
 	} else {
 		h.interval = min(2*h.interval, maxProbe)
 	}

@@ -112,9 +112,9 @@ func TestAPauseRefusesWhoCannotWaitForItsEndBeforeRedisKnows(t *testing.T) {
 func TestAPauseIsSharedAsSoonAsRedisMayBeProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
-		down := true
+		began := time.Now()
 		f.fail = func(int) error {
-			if down {
+			if time.Since(began) < firstProbe {
 				return errors.New("down")
 			}
 			return nil
@@ -127,7 +127,6 @@ func TestAPauseIsSharedAsSoonAsRedisMayBeProbed(t *testing.T) {
 		until := time.Now().Add(30 * time.Second)
 		a.PauseUntil(until)
 		time.Sleep(firstProbe)
-		down = false
 		callAfter(t.Context(), a)
 		if got := a.Stats().PausedUntil; !got.Equal(until) {
 			t.Errorf("paused until %v, want %v", got, until)
@@ -148,9 +147,9 @@ func TestAnOwnPauseOutlivesTheRecord(t *testing.T) {
 		began := time.Now()
 		p.PauseUntil(began.Add(30 * time.Second))
 		waits := callAfter(t.Context(), p)
-		time.Sleep(10 * time.Second)
+		time.Sleep(10*time.Second - poll/2)
 		f.flush()
-		time.Sleep(2 * poll) // then somebody who waits has asked, and told
+		time.Sleep(poll) // then somebody who waits has asked, and told
 		starts(t, other, 1)
 		if at := time.Since(began); at != 30*time.Second {
 			t.Errorf("another process started %v into the pause of 30s", at)

@@ -34,10 +34,10 @@ func (r *remote) Said(now, at time.Duration, begun int64, name string, unit, lef
 	} else if r.trips.said[i].at <= s.at {
 		r.trips.said[i] = s
 	}
-	r.tell(now, left == 0)
+	r.tell(left == 0)
 }
 
 // Probed implements [gate.Remote].
 func (r *remote) Probed(worked bool) {
-	r.change(r.queue.Now(), change{kind: probed, cost: truth(worked)})
+	r.change(change{kind: probed, cost: truth(worked)})
 }

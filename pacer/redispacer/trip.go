@@ -34,7 +34,8 @@ type trips struct {
 
 	changes      []change
 	said         []said
-	riding       bool          // a timer runs that has these carried
+	later        bool          // a timer runs after which it is due
+	due          bool          // the above does not wait for a request any more that it can ride along with
 	pause        time.Duration // the end of a pause that is to be shared; in the past if there is none
 	told, resume bool
 	ended        time.Duration // when a pause was last ended by this process
@@ -43,6 +44,7 @@ type trips struct {
 
 	epoch   int64         // of the record last seen
 	learned time.Duration // when it was first seen
+	heard   int64         // when the newest answer was decided, on the server's clock
 	given   int64         // when that last gave out a start, on the server's clock
 	newest  time.Duration // the newest of these starts, on this process's clock
 	lives   time.Duration // until then the record cannot have expired; zero if it gave out none
@@ -61,48 +63,85 @@ type trip struct {
 
 // The methods below need the queue's lock, but for depart, travel and its ends.
 
-// look has Redis asked if there may be a reason to, once the queue's lock is free.
+// look has Redis asked if there may be a reason to.
 func (r *remote) look(now time.Duration) {
-	if !r.trips.looking && r.next <= now && r.trips.running < maxTrips && !r.health.avoids(now) {
+	if r.next <= now && r.trips.running < maxTrips && !r.health.avoids(now) {
+		r.soon()
+	}
+}
+
+// soon has depart run once the queue's lock is free.
+func (r *remote) soon() {
+	if !r.trips.looking {
 		r.trips.looking = true
 		go r.depart()
 	}
 }
 
-// depart asks for those who have no start reserved, and gives back what is reserved for those
-// who have left.
+// later has depart run in a while.
+func (r *remote) later(in time.Duration) {
+	if r.trips.later {
+		return
+	}
+	r.trips.later = true
+	time.AfterFunc(in, func() {
+		r.queue.Lock()
+		defer r.queue.Unlock()
+		r.trips.later, r.trips.due = false, true
+		r.soon()
+	})
+}
+
+// depart asks for those who have no start reserved, gives back what is reserved for those who
+// have left, and takes along what is to be told, if nothing else is on its way with that. Both
+// go in one round trip, so that what is given back is there for those who ask.
 func (r *remote) depart() {
 	r.queue.Lock()
 	defer r.queue.Unlock()
-	r.trips.looking = false
 	now := r.queue.Now()
-	var wanted [][]int
-	n, ahead := 0, len(r.reserved)+r.trips.asked
-	most := maxBatch
-	if r.health.cause != nil {
-		most = 1
-	}
-	r.queue.Next(now, func(costs []int) bool {
-		if n++; n > ahead {
-			wanted = append(wanted, slices.Clone(costs[1:]))
+	wanted := r.wanted(now)
+	r.trips.looking = false
+	switch tells := r.tells(now); {
+	case r.health.avoids(now):
+		if tells && !r.health.probing && now-r.health.since < tellAgain {
+			r.later(r.health.probeAt - now)
 		}
-		return n < ahead+most
-	})
-	r.giveBack(now, n)
-	switch {
-	case len(wanted) > 0 && r.next <= now && r.trips.running < maxTrips && !r.health.avoids(now):
+	case r.trips.running < maxTrips && (tells || len(wanted) > 0):
 		r.begin(&trip{request: request{wanted: wanted}}, now)
-	case r.health.cause != nil:
+		return
+	}
+	if r.health.cause != nil {
 		r.queue.Wake() // who waits for this one to be a probe
 	}
 }
 
-// carry takes along what is to be told, if nothing else is on its way with that.
-func (r *remote) carry(now time.Duration) {
-	if r.toldAll(now) || r.trips.carrying || r.trips.running >= maxTrips || r.health.avoids(now) {
-		return
+// tellAgain is how long after a failure what is to be told is worth probes of its own: a failover
+// is over by then.
+const tellAgain = 10 * time.Second
+
+// wanted returns what those cost for whom nothing is reserved and nothing is asked, if it is
+// time to ask. For what is reserved beyond those who wait it is time to go back.
+func (r *remote) wanted(now time.Duration) (wanted [][]int) {
+	n, ahead, most := 0, len(r.reserved)+r.trips.asked, maxBatch
+	switch {
+	case r.next > now && !r.tells(now): // who goes anyway asks as well
+		most = 0
+	case r.health.cause != nil:
+		most = 1
 	}
-	r.begin(&trip{}, now)
+	r.queue.Next(now, func(costs []int) bool {
+		if n++; n > ahead && n <= ahead+most {
+			wanted = append(wanted, slices.Clone(costs[1:]))
+		}
+		return n < ahead+most
+	})
+	r.giveBack(n)
+	return wanted
+}
+
+// tells reports whether it is time to tell something, and nothing else is on its way with that.
+func (r *remote) tells(now time.Duration) bool {
+	return r.trips.due && !r.trips.carrying && !r.toldAll(now)
 }
 
 func (r *remote) toldAll(now time.Duration) bool {
@@ -121,7 +160,7 @@ func (r *remote) begin(t *trip, now time.Duration) {
 		t.said, r.trips.said = r.trips.said, nil
 		t.pauseEnd, t.told, t.resume = r.trips.pause, r.trips.told, r.trips.resume
 		t.pause = max(0, t.pauseEnd-now)
-		r.trips.resume = false
+		r.trips.resume, r.trips.due = false, false
 	}
 	if r.health.cause != nil {
 		r.health.probing = true
@@ -178,7 +217,12 @@ func (r *remote) travel(t *trip, patience time.Duration) {
 func (r *remote) doubt(patience time.Duration) {
 	r.queue.Lock()
 	defer r.queue.Unlock()
-	r.trips.slow = min(2*patience, coldTimeout)
+	r.slowed(patience)
+}
+
+// slowed has the next answers waited for at least twice as long as one took.
+func (r *remote) slowed(took time.Duration) {
+	r.trips.slow = max(r.trips.slow, min(2*took, coldTimeout))
 }
 
 // arrive takes in the answer of a round trip, or that there is none.
@@ -200,7 +244,9 @@ func (r *remote) arrive(t *trip, answer reply, err error) {
 		r.succeed(t, now)
 		r.heed(t, answer, now)
 	}
-	r.carry(now)
+	if r.tells(now) {
+		r.soon()
+	}
 	r.queue.Wake()
 }
 
@@ -216,6 +262,7 @@ func (r *remote) fail(t *trip, err error, current bool, now time.Duration) {
 			r.counts.Lost += uint64(over)
 		}
 		r.trips.resume = r.trips.resume || t.resume && r.trips.pause <= now
+		r.trips.due = true
 	}
 	if current {
 		r.health.failed(err, now)
@@ -233,8 +280,10 @@ func (r *remote) succeed(t *trip, now time.Duration) {
 	r.health.succeeded()
 	r.trips.answered = true
 	if t.warm {
+		took := now - t.sent
 		r.trips.slow -= r.trips.slow / 8
-		if took := now - t.sent; !r.trips.measured {
+		r.slowed(took)
+		if !r.trips.measured {
 			r.trips.took, r.trips.measured = took, true
 		} else { // a connection that was opened for it is no measure
 			r.trips.took += (min(took, 2*r.trips.took+time.Millisecond) - r.trips.took) / 8
@@ -251,8 +300,8 @@ func (r *remote) salvage(t *trip, answer reply) {
 	defer r.queue.Unlock()
 	now := r.queue.Now()
 	t.late = true
+	r.slowed(now - t.sent)
 	r.heed(t, answer, now)
-	r.carry(now)
 }
 
 // explain says why there was no answer in time. Clients repeat what failed, and so fail
@@ -278,10 +327,18 @@ func (r *remote) heed(t *trip, answer reply, now time.Duration) {
 		r.trips.resumed = answer.resumed
 		if r.paused > now {
 			r.trips.pause = max(r.trips.pause, r.paused) // it was lost with the rest
+			r.tell(true)
 		}
 	}
 	r.counts.Returned += uint64(answer.returned)
-	r.heedPauses(t, answer, now)
+	overtaken := answer.now < r.trips.heard // what it says of others has been said anew since
+	r.trips.heard = max(r.trips.heard, answer.now)
+	if !overtaken {
+		r.heedPauses(t, answer, now)
+		if t.rules == r.rules {
+			r.heedPlace(t, answer, now)
+		}
+	}
 	for i, g := range answer.starts {
 		wait := micros(g.at - answer.now)
 		due, soonest := add(now, wait), add(t.sent, wait) // the script did not run before that
@@ -289,19 +346,23 @@ func (r *remote) heed(t *trip, answer reply, now time.Duration) {
 		r.trips.newest = max(r.trips.newest, due)
 		r.trips.lives = max(r.trips.lives, add(soonest, 2*r.rules.span))
 		if t.late || soonest < now-tooLate || due < r.paused || t.rules != r.rules {
-			r.change(now, g.back())
+			r.change(g.back())
 			continue
 		}
 		r.reserved = insert(r.reserved, reserved{g, due, t.wanted[i]})
 	}
-	if t.rules != r.rules {
-		return
+	if r.queue.Waiting() < len(r.reserved) {
+		r.Left()
 	}
-	if len(t.wanted) > 0 || slices.ContainsFunc(t.changes, func(c change) bool { return c.kind == probed }) {
+}
+
+// heedPlace takes in when to ask again, and when there is room.
+func (r *remote) heedPlace(t *trip, answer reply, now time.Duration) {
+	switch {
+	case len(t.wanted) > 0 && answer.ask > 0:
+		r.next = add(now, answer.ask)
+	case len(t.wanted) > 0 || t.frees():
 		r.next = longAgo
-		if answer.ask > 0 {
-			r.next = add(now, answer.ask)
-		}
 	}
 	r.rooms, r.roomsFor = r.rooms[:0], nil
 	for _, room := range answer.rooms {
@@ -310,9 +371,11 @@ func (r *remote) heed(t *trip, answer reply, now time.Duration) {
 	if n := len(answer.starts); n < len(t.wanted) {
 		r.roomsFor = t.wanted[n]
 	}
-	if r.queue.Waiting() < len(r.reserved) {
-		r.Left()
-	}
+}
+
+// frees reports whether others, so that also callers of this process, may start by what it told.
+func (t *trip) frees() bool {
+	return t.resume || slices.ContainsFunc(t.changes, func(c change) bool { return c.kind != charge })
 }
 
 // heedPauses takes in what others did about pauses.
@@ -342,7 +405,7 @@ func (r *remote) forget() {
 	r.counts.Lost += uint64(len(r.reserved))
 	r.reserved, r.trips.changes, r.rooms = nil, nil, nil
 	r.taken.clear()
-	r.trips.given, r.agreed = 0, 0
+	r.trips.given, r.trips.heard, r.agreed = 0, 0, 0
 	r.next = longAgo
 }
 
