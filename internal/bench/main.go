@@ -37,6 +37,7 @@ var sections = []section{
 	{"Cost of a request", overhead},
 	{"Recovery from an outage", recovery},
 	{"One quota over many processes", shared},
+	{"Cost of a start to Redis", redisCost},
 }
 
 func main() {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -52,9 +53,9 @@ var sharing = []struct {
 func shared(e effort) (table, error) {
 	const perSecond = 1_000
 	t := table{
-		About: "1,000 calls a second, shared through Redis by 1, 8 and 64 callers who always wait: round trips a start, and the " +
-			"share of the rate that is held, in per cent.",
-		Columns: []string{"trips, 1", "trips, 8", "trips, 64", "rate, 1", "rate, 8", "rate, 64"},
+		About: "1,000 calls a second, shared through Redis by 1, 8 and 64 callers who always wait: round trips a start, the server's own " +
+			"microseconds a start, and the share of the rate that is held, in per cent.",
+		Columns: []string{"trips, 1", "trips, 8", "trips, 64", "µs, 1", "µs, 8", "µs, 64", "rate, 1", "rate, 8", "rate, 64"},
 		Chart:   chart{Name: "redis", Title: "Round trips to Redis a start, 64 callers", Column: 2},
 	}
 	addr, stop, err := startRedis()
@@ -64,40 +65,59 @@ func shared(e effort) (table, error) {
 	}
 	defer stop()
 	for _, s := range sharing {
-		var trips, rates []float64
+		var trips, micros, rates []float64
 		for _, callers := range []int{1, 8, 64} {
-			trip, rate, err := overRedis(addr, s.make, perSecond, callers, perSecond*int(e)/3)
+			trip, µs, rate, err := overRedis(addr, s.make, perSecond, callers, perSecond*int(e)/3)
 			if err != nil {
 				return t, fmt.Errorf("%s: %w", s.name, err)
 			}
-			trips, rates = append(trips, trip), append(rates, 100*rate)
+			trips, micros, rates = append(trips, trip), append(micros, µs), append(rates, 100*rate)
 		}
-		t.add(s.name, append(trips, rates...)...)
+		t.add(s.name, slices.Concat(trips, micros, rates)...)
 	}
 	return t, nil
 }
 
-// overRedis returns how many round trips a start takes, and the share of the rate that is held.
-func overRedis(addr string, limiter func(*redis.Client, int) (func(context.Context) error, error), perSecond, callers, n int) (trips, rate float64, err error) {
+// overRedis returns how many round trips a start takes, and how many microseconds of the server, and
+// the share of the rate that is held.
+func overRedis(addr string, limiter func(*redis.Client, int) (func(context.Context) error, error), perSecond, callers, n int) (trips, µs, rate float64, err error) {
 	// A connection for each caller, or those who poll would wait for one another.
 	rdb := redis.NewClient(&redis.Options{Addr: addr, PoolSize: callers + 1})
 	defer rdb.Close()
 	ctx := context.Background()
 	if err := rdb.FlushAll(ctx).Err(); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	wait, err := limiter(rdb, perSecond)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	if err := wait(ctx); err != nil { // loads the script
-		return 0, 0, err
+		return 0, 0, 0, err
+	}
+	if err := rdb.ConfigResetStat(ctx).Err(); err != nil {
+		return 0, 0, 0, err
 	}
 	var counter tripCounter
 	rdb.AddHook(&counter)
 	starts, err := record(wait, callers, n)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	trips = float64(counter.n.Load()) / float64(n)
 	_, held := evenness(starts, time.Second/time.Duration(perSecond))
-	return float64(counter.n.Load()) / float64(n), held, err
+	µs, err = scriptMicros(ctx, rdb)
+	return trips, µs / float64(n), held, err
+}
+
+// scriptMicros is how long the server has run scripts for since its statistics were reset.
+func scriptMicros(ctx context.Context, rdb *redis.Client) (µs float64, err error) {
+	var calls float64
+	stats := rdb.InfoMap(ctx, "commandstats").Item("Commandstats", "cmdstat_evalsha")
+	if _, err := fmt.Sscanf(stats, "calls=%g,usec=%g,", &calls, &µs); err != nil {
+		return 0, fmt.Errorf("commandstats %q: %w", stats, err)
+	}
+	return µs, nil
 }
 
 // A tripCounter counts commands: neither limiter pipelines, so each is a round trip.
@@ -116,8 +136,8 @@ func (c *tripCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.
 	return next
 }
 
-// startRedis starts a redis-server on a free port of loopback.
-func startRedis() (addr string, stop func(), err error) {
+// startRedis starts a redis-server on a free port of loopback, with further options.
+func startRedis(options ...string) (addr string, stop func(), err error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		return "", nil, fmt.Errorf("needs a redis-server on PATH: %w", err)
@@ -135,7 +155,7 @@ func startRedis() (addr string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.Command(path, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", dir)
+	cmd := exec.Command(path, append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", dir}, options...)...)
 	stop = func() {
 		if cmd.Process != nil {
 			_ = cmd.Process.Kill()

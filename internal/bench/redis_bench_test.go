@@ -17,11 +17,12 @@ func BenchmarkRedis(b *testing.B) {
 	for _, callers := range []int{1, 8, 64} {
 		for _, s := range sharing {
 			b.Run(fmt.Sprintf("rate=%d/callers=%d/%s", perSecond, callers, s.name), func(b *testing.B) {
-				trips, rate, err := overRedis(addr, s.make, perSecond, callers, b.N+1)
+				trips, µs, rate, err := overRedis(addr, s.make, perSecond, callers, b.N+1)
 				if err != nil {
 					b.Fatal(err)
 				}
 				b.ReportMetric(trips, "rtt/start")
+				b.ReportMetric(µs, "redis-µs/start")
 				b.ReportMetric(rate, "rate")
 			})
 		}

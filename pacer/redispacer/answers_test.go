@@ -217,7 +217,6 @@ func TestASettlementRides(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		began := time.Now()
 		before := p.Stats().Shared.RoundTrips
 		trips := func() uint64 { return p.Stats().Shared.RoundTrips - before }
 		next := callAfter(t.Context(), p)
@@ -231,7 +230,7 @@ func TestASettlementRides(t *testing.T) {
 			t.Errorf("%d round trips for two starts and a settlement, want 2", trips())
 		}
 		slot.Settle("tokens", 30)
-		began = time.Now()
+		began := time.Now()
 		for trips() == 2 {
 			time.Sleep(ms)
 			synctest.Wait()

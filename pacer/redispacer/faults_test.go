@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -39,42 +38,19 @@ func TestWhateverProcessesDoAQuotaThatSomebodyWaitsForIsUsed(t *testing.T) {
 
 // A havoc is processes with faults, by seed.
 type havoc struct {
-	t      *testing.T
-	limit  pacer.Limit
+	t *testing.T
+	ledger
 	redis  *fakeRedis
 	mu     sync.Mutex // of random
 	random *rand.Rand
 	all    []*harmed
-	loses  bool // the record is lost, too
-	losses []time.Time
-	starts map[granted]bool // on the record
 	wg     sync.WaitGroup
 }
 
 func newHavoc(t *testing.T, seed uint64, limit pacer.Limit) *havoc {
-	h := &havoc{t: t, limit: limit, redis: newFakeRedis(t), random: rand.New(rand.NewPCG(seed, 1)), loses: seed%3 == 2}
-	h.starts = make(map[granted]bool)
-	h.redis.ran = h.look
+	h := &havoc{t: t, ledger: newLedger(limit, seed%3 == 2), redis: newFakeRedis(t), random: rand.New(rand.NewPCG(seed, 1))}
+	h.redis.ran = func() { h.look(h.redis.entries()) }
 	return h
-}
-
-// look keeps what is on the record, and forgets what was given back: what is there no more, but
-// for the oldest, which make room.
-func (h *havoc) look() {
-	entries := h.redis.entries()
-	if len(entries) == 0 {
-		return
-	}
-	now := make(map[granted]bool, len(entries))
-	for _, e := range entries {
-		now[e] = true
-		h.starts[e] = true
-	}
-	for s := range h.starts {
-		if s.at > entries[0].at && !now[s] {
-			delete(h.starts, s)
-		}
-	}
 }
 
 // upTo returns a random duration below d.
@@ -109,7 +85,7 @@ func (h *havoc) last(span time.Duration) {
 		case 7:
 			if h.loses && h.oneIn(3) {
 				h.redis.flush()
-				h.losses = append(h.losses, time.Now())
+				h.lost()
 			}
 		}
 	}
@@ -117,7 +93,10 @@ func (h *havoc) last(span time.Duration) {
 	cancel()
 	h.wg.Wait()
 	time.Sleep(time.Minute) // until the last round trips have ended
-	h.check(began, end)
+	h.redis.mu.Lock()
+	defer h.redis.mu.Unlock()
+	h.check(h.t, began, end, bound)
+	h.t.Logf("by %d processes", len(h.all))
 }
 
 func (h *havoc) joinAny(ctx context.Context) {
@@ -163,47 +142,6 @@ func (h *havoc) anybody() *harmed {
 		return &harmed{end: func() {}}
 	}
 	return h.all[1+h.upTo(time.Duration(len(h.all)-1))]
-}
-
-// check looks for the longest time in which a start was possible and did not happen.
-func (h *havoc) check(began, end time.Time) {
-	h.redis.mu.Lock()
-	defer h.redis.mu.Unlock()
-	var starts []int64
-	for s := range h.starts {
-		starts = append(starts, s.at)
-	}
-	slices.Sort(starts)
-	if !h.loses { // else who knows nothing of the last starts may begin anew
-		checkWindows(h.t, starts, h.limit)
-	}
-	var longest time.Duration
-	for i, at := range append(starts, end.UnixMicro()) {
-		at = min(at, end.UnixMicro())
-		from := began.UnixMicro()
-		if n := i - h.limit.Calls; n >= 0 {
-			from = max(from, starts[n]+h.limit.Period.Microseconds())
-		}
-		if i > 0 && h.limit.Even {
-			from = max(from, starts[i-1]+h.limit.Period.Microseconds()/int64(h.limit.Calls))
-		}
-		for _, loss := range h.losses {
-			// A standstill follows, of 5 s where it is noticed by one with a limit by the day.
-			if calm := loss.Add(5*time.Second + 2*h.limit.Period + bound); at > loss.UnixMicro() {
-				from = max(from, min(calm.UnixMicro(), at))
-			}
-		}
-		if gap := micros(at - from); gap > longest {
-			longest = gap
-			if gap > bound {
-				h.t.Errorf("at %v a start was possible for %v, and somebody waited", time.UnixMicro(from).Sub(began), gap)
-			}
-		}
-		if at == end.UnixMicro() {
-			break // later nobody need have started
-		}
-	}
-	h.t.Logf("%d starts by %d processes, %d losses, the longest that one was possible: %v", len(starts), len(h.all), len(h.losses), longest)
 }
 
 // bound is the second, the farthest round trip, and the horizon of two of them.

@@ -3,9 +3,15 @@
 package redispacer
 
 import (
+	"os"
 	"syscall"
 	"testing"
 )
+
+// standStill stops a process, which then does not even know that time passes.
+func standStill(p *os.Process) { p.Signal(syscall.SIGSTOP) }
+
+func goOn(p *os.Process) { p.Signal(syscall.SIGCONT) }
 
 // freeze stops the server from answering; the system still takes connections for it.
 func (s *server) freeze(t *testing.T) {

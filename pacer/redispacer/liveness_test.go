@@ -95,11 +95,11 @@ type fleet struct {
 	addr  string
 	began time.Time
 
-	mu     sync.Mutex
-	all    []time.Duration   // starts
-	each   [][]time.Duration // by process
-	killed []func()
-	wg     sync.WaitGroup
+	mu        sync.Mutex
+	all       []time.Duration   // starts
+	each      [][]time.Duration // by process
+	processes []*os.Process
+	wg        sync.WaitGroup
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -109,7 +109,7 @@ func newFleet(t *testing.T) *fleet {
 }
 
 func (f *fleet) end() {
-	for i := range f.killed {
+	for i := range f.processes {
 		f.kill(i)
 	}
 	f.wg.Wait()
@@ -140,7 +140,7 @@ func (f *fleet) join(c callers) int {
 	defer f.mu.Unlock()
 	i := len(f.each)
 	f.each = append(f.each, nil)
-	f.killed = append(f.killed, sync.OnceFunc(func() { cmd.Process.Kill() }))
+	f.processes = append(f.processes, cmd.Process)
 	f.wg.Go(func() {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			us, err := strconv.ParseInt(lines.Text(), 10, 64)
@@ -158,7 +158,7 @@ func (f *fleet) join(c callers) int {
 	return i
 }
 
-func (f *fleet) kill(i int) { f.killed[i]() }
+func (f *fleet) kill(i int) { f.processes[i].Kill() }
 
 // started waits until so many starts happened.
 func (f *fleet) started(n int) {

@@ -186,6 +186,12 @@ func client(t testing.TB, opt *redis.Options) *redis.Client {
 // delayed is the address of a proxy to addr that holds all bytes up by delay, each way.
 func delayed(t testing.TB, addr string, delay time.Duration) string {
 	t.Helper()
+	return proxied(t, addr, func() time.Time { return time.Now().Add(delay) })
+}
+
+// proxied is the address of a proxy to addr that hands bytes on when they are due.
+func proxied(t testing.TB, addr string, due func() time.Time) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -202,14 +208,14 @@ func delayed(t testing.TB, addr string, delay time.Duration) string {
 				near.Close()
 				continue
 			}
-			go carry(far, near, delay)
-			go carry(near, far, delay)
+			go carry(far, near, due)
+			go carry(near, far, due)
 		}
 	}()
 	return l.Addr().String()
 }
 
-func carry(dst, src net.Conn, delay time.Duration) {
+func carry(dst, src net.Conn, due func() time.Time) {
 	type chunk struct {
 		data []byte
 		due  time.Time
@@ -229,6 +235,6 @@ func carry(dst, src net.Conn, delay time.Duration) {
 		if err != nil {
 			return
 		}
-		chunks <- chunk{buf[:n], time.Now().Add(delay)}
+		chunks <- chunk{buf[:n], due()}
 	}
 }
