@@ -136,8 +136,25 @@
 // The record is one string: some 300 bytes, some 50 for each limit that is no plain window and each
 // quota that servers spoke of, and 8 for each start that the limits look back on (and 8 for each
 // unit that costs are counted in). It grows as starts happen. While somebody waits there is a
-// second string, the line, of 14 bytes for each process. Both have the same hash tag, so a cluster needs nothing more. BenchmarkScript
-// measures what a call of the script costs Redis.
+// second string, the line, of 14 bytes for each process. Both have the same hash tag, so a cluster
+// needs nothing more.
+//
+// Each round trip is one call of the script, which reserves as many starts as are due within the
+// horizon. On one core of a two-core virtual machine (Intel Xeon, Redis 7.0) a call took Redis
+//
+//	62 µs   for a start by a window, and 385 bytes of its append-only file
+//	71 µs   by three windows, or by a bucket
+//	81 µs   by an Even limit
+//	103 µs  with a limit of tokens, 484 bytes
+//	134 µs  for 8 starts, 118 bytes each
+//	674 µs  for 64 starts, 86 bytes each
+//	53 µs   for a process that is told to wait: nothing is written
+//	111 µs  with a hundred others in line
+//
+// so that a core carries some ten thousand processes' round trips a second. To measure that on a
+// machine of one's own:
+//
+//	go test ./pacer/redispacer -run xxx -bench Script
 //
 // To shard a quota that is too much for one core of Redis, give each of k keys Calls/k and the
 // same Period, and let each process go round them:
