@@ -60,7 +60,7 @@ func waitAll(b *testing.B, p *Pacer, goroutines int) {
 // BenchmarkScript is what one call of the script costs Redis itself, as it counts, and what
 // a start adds to its append-only file.
 func BenchmarkScript(b *testing.B) {
-	s := startServer(b, "--appendonly", "yes", "--appendfsync", "no")
+	s := startServer(b, "--appendonly", "yes", "--appendfsync", "no", "--auto-aof-rewrite-percentage", "0")
 	rdb := s.client(b)
 	second := time.Second
 	tokens := pacer.Limit{Cost: 1_000_000_000, Unit: "tokens", Period: time.Minute}

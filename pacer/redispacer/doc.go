@@ -151,7 +151,7 @@
 //	53 µs   for a process that is told to wait: nothing is written
 //	111 µs  with a hundred others in line
 //
-// so that a core carries some ten thousand processes' round trips a second. To measure that on a
+// so that a core carries some ten thousand round trips a second. To measure that on a
 // machine of one's own:
 //
 //	go test ./pacer/redispacer -run xxx -bench Script
