@@ -43,7 +43,7 @@ func (p *Pacer) askHeld(s *Slot, heard bool, now time.Duration) gate.Answer {
 	case answer.Now(now):
 		answer.At = max(answer.At, due)
 		p.states.started(now, p.number(), heard)
-	case p.remote == nil || !answer.Again: // else nobody knows yet what holds it
+	case answer.At < forever: // else a remote gate does not know yet what holds it
 		p.states.limited()
 	}
 	if p.states.state == StateFlowing || p.states.probed == now {

@@ -183,7 +183,14 @@ func (p *Pacer) askTree(w *waiter, now time.Duration) (answer gate.Answer, leads
 			q.parent.tree.fair.ready(&q.tree.class)
 		}
 	}
-	return p.takeAll(w, at, now), true
+	answer = p.takeAll(w, at, now)
+	if root := p.root(); root.states.state == StateProbing && !answer.Now(now) && answer.At < forever {
+		if root.states.limited(); root.states.state == StateFlowing {
+			root.look()
+			return p.askTree(w, now)
+		}
+	}
+	return answer, true
 }
 
 // changes returns due or, if that is earlier, when states let the other kind of callers pass.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pacedhttp/pacedhttp"
 	"github.com/pacedhttp/pacedhttp/pacer"
 	"github.com/pacedhttp/pacedhttp/quota"
 )
@@ -211,4 +212,41 @@ func TestAProbeThatEndsProbingIsTold(t *testing.T) {
 			t.Errorf("another process started %v after the probe had worked, want 10ms", got)
 		}
 	})
+}
+
+// The slow start after a pause ends where the limits leave no more starts, be it that others had
+// them: who went on with it would leave its share to those who did not.
+func TestSlowStartEndsWhereOthersHadTheStarts(t *testing.T) {
+	for name, queue := range map[string]func(*Pacer) pacedhttp.Acquirer{
+		"alone":   func(p *Pacer) pacedhttp.Acquirer { return p },
+		"tenants": func(p *Pacer) pacedhttp.Acquirer { return pacer.Must(pacer.Config{Parent: p.Pacer, PassUp: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := pair(t, newFakeRedis(t), burst(3, time.Second)...)
+				throttled(t, a)
+				tenant := queue(b)
+				heard := make(chan *pacer.Slot)
+				go func() {
+					slot, err := tenant.Acquire(t.Context())
+					if err != nil {
+						t.Error(err)
+					}
+					heard <- slot
+				}()
+				acquired(t, a).Report(pacer.Outcome{}) // the probe
+				(<-heard).Report(pacer.Outcome{})
+				if got := b.Stats().State; got != pacer.StateProbing {
+					t.Fatalf("state %v after one start, want probing", got)
+				}
+				starts(t, a, 1) // the last of the window
+				go func() { _, _ = tenant.Acquire(t.Context()) }()
+				synctest.Wait()
+				if got := b.Stats().State; got != pacer.StateFlowing {
+					t.Errorf("state %v where the limits hold, want flowing", got)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
 }
