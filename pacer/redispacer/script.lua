@@ -700,9 +700,10 @@ for w = 1, wanted do
     break
   end
   if free then
-    starts[#starts + 1], starts[#starts + 2] = at, free.serial
+    s.serial = (s.serial + 1) % SERIALS -- a new one: who gave it back may say so again
+    write(find(at, free.serial), entry(at, s.serial))
+    starts[#starts + 1], starts[#starts + 2] = at, s.serial
     table.remove(frees, 1)
-    changed = true
   else
     local serial = put(at, costs)
     starts[#starts + 1], starts[#starts + 2] = at, serial
