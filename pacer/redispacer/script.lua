@@ -45,6 +45,7 @@ local STAND_BY = 3        -- so many behind the first ask, one after the other, 
 local MAX_LINE = 1024
 local PATIENCE = 1000000  -- a probe that is silent for so long has worked
 local MAX_QUOTAS = 16
+local MOST_LEFT = 2 ^ 50  -- of a quota; as much may be lacking
 local PARTS = 1048576     -- a bucket is kept in such parts of a unit
 local WINDOW, EVEN, COST, BUCKET = 1, 2, 3, 4
 
@@ -123,7 +124,7 @@ local function encode()
   end
   for _, e in ipairs(frees) do f[#f + 1], f[#f + 2], f[#f + 3] = e.at, e.serial, e.ident end
   for _, q in ipairs(quotas) do
-    f[#f + 1], f[#f + 2], f[#f + 3], f[#f + 4], f[#f + 5] = q.name, q.unit + 1, q.at, max(0, q.left), q.till
+    f[#f + 1], f[#f + 2], f[#f + 3], f[#f + 4], f[#f + 5] = q.name, q.unit + 1, q.at, max(0, q.left + MOST_LEFT), q.till
   end
   return pack('>' .. string.rep('I8', #f), unpack(f)), #f
 end
@@ -155,7 +156,7 @@ else
     at = at + 3
   end
   for i = 1, f[26] do
-    quotas[i] = {name = f[at + 1], unit = f[at + 2] - 1, at = f[at + 3], left = f[at + 4], till = f[at + 5]}
+    quotas[i] = {name = f[at + 1], unit = f[at + 2] - 1, at = f[at + 3], left = f[at + 4] - MOST_LEFT, till = f[at + 5]}
     at = at + 5
   end
 end
@@ -370,7 +371,8 @@ local function shaken(i)
 end
 
 -- What a server said is left of its quotas, less what is on the record behind the start that it
--- answered. A cost that is taken back counts for it only if it is of a later time.
+-- answered: less than nothing, where more had started by when that was told. A cost that is taken
+-- back counts for it only if it is of a later time.
 
 local function drawn(q, all)
   for c, u in ipairs(s.units) do
@@ -405,7 +407,7 @@ local function put(at, costs, further)
     end
   end
   for _, u in ipairs(s.units) do u.pending = 0 end
-  for _, q in ipairs(quotas) do q.left = max(0, q.left - drawn(q, all)) end
+  for _, q in ipairs(quotas) do q.left = q.left - drawn(q, all) end
   local i = after(at)
   write(i, entry(at, s.serial, all) .. read(i, s.n - i))
   s.n, s.kept = s.n + 1, s.kept + 1
@@ -557,7 +559,7 @@ for _ = 1, arg() do
   if till > 0 and not (old and quotas[old].at > q.at) then -- the newest start's answer counts
     if old then table.remove(quotas, old) end
     local from = (find(q.at, serial) or after(q.at) - 1) + 1
-    each(from, s.n, function(_, all) q.left = max(0, q.left - drawn(q, all)) end)
+    each(from, s.n, function(_, all) q.left = q.left - drawn(q, all) end)
     if q.unit >= 0 or left == 0 then
       if #quotas == MAX_QUOTAS then table.remove(quotas, 1) end
       quotas[#quotas + 1] = q
@@ -574,7 +576,7 @@ local function used_up(costs)
     for i, id in ipairs(units) do
       if id == q.unit then cost = costs[i] end
     end
-    if cost > q.left then till = max(till, q.till) end
+    if cost > max(0, q.left) then till = max(till, q.till) end
   end
   return till
 end
