@@ -171,6 +171,7 @@ for i = #quotas, 1, -1 do
   if quotas[i].till <= now then table.remove(quotas, i) end
 end
 if s.trial == 1 and s.prober > 0 and s.probed <= now then s.trial = 0 end -- silence has worked
+if header ~= '' and wanted > 0 and span > s.span then changed = true end -- it has to outlast who waits
 s.span, s.calls, s.bytime = max(s.span, span), max(s.calls, calls), max(s.bytime, bytime)
 
 -- The ring. Entries are numbered from 0, of which the last s.kept are there. No entry that is
