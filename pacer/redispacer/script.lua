@@ -13,7 +13,8 @@
 --        starts wanted, horizon
 --        known epoch (0 = none), when the last start was given out then, and the newest start
 --          known, counted from now
---        pause: no start before that from now, 0 = none, -1 = resume; 1 if a report asked for it
+--        pause: no start before that from now, 0 = none; less: resume, then -1 less it; 1 if a
+--          report asked for it
 --        a number for all of the limits together
 --        n, then n units that costs are counted in
 --        n, then for each limit: kind, unit (0 = starts), amount, period, interval or rate, and
@@ -475,13 +476,15 @@ end
 
 -- Pauses and losses.
 
+if pause < 0 then
+  s.resumes, s.resumed, changed = 0, s.resumed + 1, true
+  s.trial, quotas = 0, {}
+  pause = -1 - pause
+end
 if pause > 0 and now + pause > s.resumes then
   s.told = s.resumes > now and max(s.told, told) or told
   s.resumes, changed = now + pause, true
   s.trial, s.prober = s.told, 0
-elseif pause < 0 then
-  s.resumes, s.resumed, changed = 0, s.resumed + 1, true
-  s.trial, quotas = 0, {}
 end
 
 -- A caller knows of a record that cannot have expired, and it is gone or older than that: the
@@ -759,7 +762,8 @@ if changed then
 elseif header == '' then
   s.epoch = 0
 end
-local reply = {s.epoch, now, s.resumes > now and s.resumes or 0, s.told, s.resumed, returned, ask}
+local pauses = s.resumes > now or s.trial == 1 and s.prober == me -- who probes may not have heard of it
+local reply = {s.epoch, now, pauses and s.resumes or 0, s.told, s.resumed, returned, ask}
 for _, r in ipairs(rooms) do reply[#reply + 1] = max(0, min(r, 9e15)) end
 for _, n in ipairs(starts) do reply[#reply + 1] = n end
 return reply
