@@ -106,8 +106,10 @@ func TestEightStartsWaitForWhoeverAsksNext(t *testing.T) {
 		if got := f.field(24); got != 8 {
 			t.Errorf("%d wait for whoever asks, want 8", got)
 		}
-		if got := len(s.ahead(12).starts); got != 12 {
-			t.Errorf("%d starts, want 12", got)
+		for i, got := range s.ahead(12).waits() {
+			if want := time.Duration(i+1) * 50 * ms; got != want {
+				t.Errorf("start %d after %v, want %v: no slot is lost", i, got, want)
+			}
 		}
 	})
 }

@@ -138,7 +138,11 @@ func (o *oracle) remove(i int) {
 	o.starts = slices.Delete(o.starts, i, i+1)
 	for i, r := range o.rules.each {
 		if r.kind == even && last {
-			o.grids[i] = max(0, o.grids[i]-r.interval())
+			behind := o.now
+			if n := len(o.starts); n > 0 {
+				behind = max(behind, o.starts[n-1].at+r.interval())
+			}
+			o.grids[i] = max(0, min(o.grids[i]-r.interval(), behind))
 		}
 	}
 	o.settled = true

@@ -448,7 +448,7 @@ local function remove(i, at)
   give(at, function(q) return drawn(q, costs) end)
   for _, l in ipairs(limits) do
     if l.kind == EVEN and last then
-      l.rec.x = l.rec.x - l.rate
+      l.rec.x = min(l.rec.x - l.rate, max(now, newest() + l.rate)) -- with slots given back before
     elseif l.kind == COST then
       if i >= l.rec.x then l.rec.y = l.rec.y - cost_in(l, costs) else l.rec.x = l.rec.x - 1 end
     elseif l.kind == BUCKET then
