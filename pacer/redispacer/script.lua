@@ -231,7 +231,7 @@ local function after(t)
   return lo
 end
 
--- Calls f for time and costs of the entries from i to before j.
+-- Calls f for time and costs of the entries from i to before j, until it returns true.
 local function each(i, j, f)
   while i < j do
     local m = min(64, j - i)
@@ -240,7 +240,7 @@ local function each(i, j, f)
       local at = decode(bytes, k * size + 1)
       local costs = {}
       for u = 1, #s.units do costs[u] = take('>I8', bytes, k * size + 1 + 8 * u) end
-      f(at, costs, i + k)
+      if f(at, costs) then return end
     end
     i = i + m
   end
@@ -607,13 +607,11 @@ local function due_in(l, costs, k)
   local at = 0
   if over > 0 then
     at = (u.pending > 0 and u.since or now) + l.period -- when all before has left
-    for i = r.x, s.n - 1 do
-      over = over - costs_at(i)[column[l.unit]]
-      if over <= 0 then
-        at = when(i) + l.period
-        break
-      end
-    end
+    each(r.x, s.n, function(t, all)
+      over = over - all[column[l.unit]]
+      if over <= 0 then at = t + l.period end
+      return over <= 0
+    end)
   end
   return max(full > 0 and now or 0, r.z, at) + full * l.period
 end
