@@ -36,7 +36,7 @@ func (v viewed) Next(now time.Duration, f func(costs []int) bool) {
 }
 
 func (v viewed) Pause(now, until time.Duration, told bool) {
-	v.turn(now, func() { v.states.pause(now, until, told) })
+	v.turn(now, func() { v.states.pause(min(now, until-1), until, told) })
 }
 
 func (v viewed) Resume(now time.Duration) {

@@ -42,6 +42,30 @@ func TestWhatIsGivenBackAheadIsTakenInOrder(t *testing.T) {
 	})
 }
 
+// Nor does it come back when who gave it back says so once more, whose answer was lost.
+func TestWhatIsTakenIsNotGivenBackByWhoHadItBefore(t *testing.T) {
+	for name, later := range map[string]time.Duration{"ahead": 0, "when it has happened": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRedis(t)
+				a, b := newScripted(t, f, 1, burst(2, time.Second)...), newScripted(t, f, 2, burst(2, time.Second)...)
+				all := a.ahead(4).starts[2:] // after a second
+				a.back(f.epoch(), all[0])
+				if got := b.ahead(1).starts; len(got) != 1 || got[0].at != all[0].at {
+					t.Fatalf("%v, want what was given back, at %d", got, all[0].at)
+				}
+				time.Sleep(later)
+				if got := a.back(f.epoch(), all[0]).returned; got != 0 {
+					t.Error("another's start was given back")
+				}
+				if got := b.ahead(1).starts[0].at - all[0].at; got != 1e6 {
+					t.Errorf("the next start %v behind it, want 1s", micros(got))
+				}
+			})
+		})
+	}
+}
+
 // Starts of one moment, or of one serial number, are not confused.
 func TestEachStartIsGivenBackOnce(t *testing.T) {
 	t.Run("of one moment", func(t *testing.T) {
@@ -82,8 +106,10 @@ func TestEightStartsWaitForWhoeverAsksNext(t *testing.T) {
 		if got := f.field(24); got != 8 {
 			t.Errorf("%d wait for whoever asks, want 8", got)
 		}
-		if got := len(s.ahead(12).starts); got != 12 {
-			t.Errorf("%d starts, want 12", got)
+		for i, got := range s.ahead(12).waits() {
+			if want := time.Duration(i+1) * 50 * ms; got != want {
+				t.Errorf("start %d after %v, want %v: no slot is lost", i, got, want)
+			}
 		}
 	})
 }

@@ -125,7 +125,7 @@ func (r *remote) Pause(until time.Duration, told bool) bool {
 	}
 	now := r.queue.Now()
 	r.paused = until
-	r.trips.pause, r.trips.told, r.trips.resume = until, told, false
+	r.trips.pause, r.trips.told = until, told
 	r.pauseBegan(now)
 	r.tell(true)
 	return true

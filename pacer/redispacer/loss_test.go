@@ -123,6 +123,18 @@ func TestTheRecordLastsForTheLongestPeriodOfAll(t *testing.T) {
 	})
 }
 
+// Nor does who waits by a longer one outwait the record, which would be a start anew.
+func TestTheRecordLastsForWhoHasNotStartedYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		newScripted(t, f, 1, burst(1, time.Second)...).want(1)
+		newScripted(t, f, 2, burst(1, time.Hour)...).want(1)
+		if left := time.Until(f.record().expires); left < 2*time.Hour {
+			t.Errorf("expires in %v, while a limit looks back by an hour", left)
+		}
+	})
+}
+
 // What is given back twice, by a client that repeats, was given back once.
 func TestWhatIsRepeatedFreesNobodyElsesStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

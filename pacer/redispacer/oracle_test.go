@@ -138,7 +138,11 @@ func (o *oracle) remove(i int) {
 	o.starts = slices.Delete(o.starts, i, i+1)
 	for i, r := range o.rules.each {
 		if r.kind == even && last {
-			o.grids[i] = max(0, o.grids[i]-r.interval())
+			behind := o.now
+			if n := len(o.starts); n > 0 {
+				behind = max(behind, o.starts[n-1].at+r.interval())
+			}
+			o.grids[i] = max(0, min(o.grids[i]-r.interval(), behind))
 		}
 	}
 	o.settled = true
@@ -315,10 +319,10 @@ func compare(t *testing.T, rdb redis.UniversalClient, lua *redis.Script, random 
 				return fmt.Errorf("step %d, %v: a start for %v at %d, want %d, now is %d", step, limits, wanted, g.at, due, o.now)
 			}
 			if free >= 0 {
-				if free = o.find(g); free < 0 || !o.starts[free].free {
-					return fmt.Errorf("step %d: %v, want one that was given back", step, g)
+				if o.find(g) >= 0 {
+					return fmt.Errorf("step %d: %v once more", step, g)
 				}
-				o.starts[free].free = false
+				o.starts[free].granted, o.starts[free].free = g, false
 			} else {
 				o.put(g, all)
 			}

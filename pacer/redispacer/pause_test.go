@@ -211,3 +211,103 @@ func TestAPauseGivesBackWhatItCovers(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// Who ends a pause and begins a shorter one shortens it, for all.
+func TestResumeAndAPauseShortenWhatThereWas(t *testing.T) {
+	for name, pause := range map[string]func(f *fakeRedis, a, b *Pacer, until time.Time){
+		"by one process": func(_ *fakeRedis, a, _ *Pacer, until time.Time) { a.PauseUntil(until) },
+		"by two": func(_ *fakeRedis, _, b *Pacer, until time.Time) {
+			synctest.Wait()
+			b.PauseUntil(until)
+		},
+		"when the first could not be told": func(f *fakeRedis, a, _ *Pacer, until time.Time) {
+			fails := f.calls
+			f.fail = func(call int) error {
+				if call == fails {
+					time.Sleep(10 * ms)
+					return errors.New("down")
+				}
+				return nil
+			}
+			synctest.Wait()
+			a.PauseUntil(until)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRedis(t)
+				a, b := pair(t, f, burst(10, time.Second)...)
+				waiting, late := pair(t, f, burst(10, time.Second)...)
+				began := time.Now()
+				a.PauseUntil(began.Add(time.Minute))
+				synctest.Wait()
+				waits := callAfter(t.Context(), waiting)
+				a.Resume()
+				pause(f, a, b, began.Add(5*time.Second))
+				synctest.Wait()
+				for name, result := range map[string]<-chan error{"waited": waits, "came later": callAfter(t.Context(), late)} {
+					if err := <-result; err != nil || time.Since(began) != 5*time.Second {
+						t.Errorf("who %s started after %v, want 5s: %v", name, time.Since(began), err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// News of a Resume ends no pause that began after it, be Redis told of that already or not.
+func TestResumeEndsNoPauseThatComesLater(t *testing.T) {
+	for name, meanwhile := range map[string]func(*pacer.Slot){
+		"told": func(*pacer.Slot) {},
+		"not told yet": func(s *pacer.Slot) {
+			s.Cancel() // the answer to this brings the news, and the pause waits for it
+			synctest.Wait()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRedis(t)
+				a, b := pair(t, f, burst(10, time.Second)...)
+				slot := acquired(t, a)
+				b.Resume()
+				synctest.Wait()
+				delays(f, 100*ms)
+				meanwhile(slot)
+				began := time.Now()
+				a.PauseUntil(began.Add(5 * time.Second))
+				time.Sleep(200 * ms)
+				if got := a.Stats().State; got != pacer.StatePaused {
+					t.Errorf("state %v, want paused", got)
+				}
+				for _, p := range []*Pacer{a, b} {
+					if starts(t, p, 1); time.Since(began) != 5*time.Second {
+						t.Errorf("started %v into a pause of 5s", time.Since(began))
+					}
+				}
+			})
+		})
+	}
+}
+
+// Who hears of a Resume while the answer about its own pause is on its way hears of it later.
+func TestResumeEndsAPauseThatWasJustTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		a, b := pair(t, f, burst(10, time.Second)...)
+		acquired(t, a)
+		began := time.Now()
+		delays(f, 100*ms)
+		a.PauseUntil(began.Add(time.Minute))
+		synctest.Wait()
+		waits := callAfter(t.Context(), a)
+		time.Sleep(10 * ms)
+		b.Resume()
+		synctest.Wait()
+		if err := a.Warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-waits; err != nil || time.Since(began) != poll {
+			t.Errorf("started after %v, want %v: %v", time.Since(began), poll, err)
+		}
+	})
+}

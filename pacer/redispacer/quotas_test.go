@@ -35,6 +35,43 @@ func TestWhatIsGivenBackIsLeftForOthers(t *testing.T) {
 	})
 }
 
+// Where more had started than was left, what is given back is nobody's until the rest is used up.
+func TestWhatIsLackingIsNotLeftForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		s := newScripted(t, f, 1, burst(100, time.Hour)...)
+		answered := s.want(1).starts[0]
+		time.Sleep(ms)
+		behind := s.want(5).starts
+		s.run(request{epoch: f.epoch(), said: []said{left(2, answered)}})
+		for i, want := range []int{0, 0, 0, 1} {
+			s.back(f.epoch(), behind[i])
+			if got := len(s.want(2).starts); got != want {
+				t.Errorf("%d starts when %d of 5 were given back, want %d: two were left", got, i+1, want)
+			}
+		}
+		s.run(request{changes: []change{{kind: charge, cost: 3}}})
+		s.back(f.epoch(), behind[4])
+		if got := len(s.want(2).starts); got != 0 {
+			t.Errorf("%d starts, though one start counts for four", got)
+		}
+	})
+}
+
+func TestWhatCostsNothingStartsWhereSomethingIsLacking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		s := newScripted(t, f, 1, tokens(100, time.Hour))
+		first, _ := s.costing(1)
+		time.Sleep(ms)
+		s.costing(10)
+		s.says(f.epoch(), first, number("tokens"), 5)
+		if got := len(s.run(request{wanted: [][]int{{0}, {1}}}).starts); got != 1 {
+			t.Errorf("%d starts, want the one that costs nothing", got)
+		}
+	})
+}
+
 func TestWhatIsSettledIsLeftForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, newFakeRedis(t), 1, pacer.Limit{Cost: 1000, Unit: "tokens", Period: time.Hour})

@@ -226,6 +226,43 @@ func TestOneProcessProbesForAll(t *testing.T) {
 	}
 }
 
+// It may be one that has not heard of the pause, since that was over when it asked.
+func TestWhoNeverHeardOfThePauseProbesAsWell(t *testing.T) {
+	for name, tt := range map[string]struct {
+		failed bool
+		second time.Duration // after the probe, another process's second start
+	}{
+		"worked": {false, 500 * ms},
+		"failed": {true, 1500 * ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRedis(t)
+				a, b := pair(t, f, burst(100, time.Second)...)
+				throttled(t, a)
+				time.Sleep(3 * time.Second)
+				began := time.Now()
+				probe := acquired(t, b)
+				if got := time.Since(began); got != 0 {
+					t.Errorf("started after %v, want it at once", got)
+				}
+				if got := b.Stats().State; got != pacer.StateProbing {
+					t.Errorf("state %v, want probing", got)
+				}
+				time.Sleep(500 * ms)
+				probe.Report(pacer.Outcome{Failed: tt.failed})
+				synctest.Wait()
+				for i, want := range []time.Duration{500 * ms, tt.second} {
+					starts(t, mustNew(t, f, Config{Limits: burst(100, time.Second)}), 1)
+					if got := time.Since(began); got != want {
+						t.Errorf("start %d of others %v after the probe, want %v", i+1, got, want)
+					}
+				}
+			})
+		})
+	}
+}
+
 // Who died while it probed holds nobody up for longer than a second, nor does who gave up before.
 func TestAProbeThatNeverComesHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -37,7 +37,7 @@ type request struct {
 	given   int64         // when it last gave out a start, in microseconds of the server's clock
 	newest  time.Duration // the newest start known there, negative if it has passed
 	pause   time.Duration // share a pause of that length; 0 = none
-	resume  bool          // end it for all
+	resume  bool          // before that, end what pause there is for all
 	told    bool          // a report asked for the pause
 	changes []change
 	said    []said
@@ -63,7 +63,7 @@ const (
 type reply struct {
 	epoch    int64 // of the record; 0 = there is none
 	now      int64 // when it was decided, in microseconds of the server's clock
-	resumes  int64 // the end of the pause, likewise; 0 = none
+	resumes  int64 // the end of the pause, likewise; it may lie in the past for who probes; 0 = none
 	told     bool  // a report asked for it
 	resumed  int64 // how often a pause was ended so far
 	returned int   // how many starts were given back
@@ -82,7 +82,7 @@ func (g granted) back() change { return change{kind: giveBack, at: g.at, serial:
 func (s *script) run(ctx context.Context, req request) (reply, error) {
 	pause := microsUp(min(req.pause, maxPeriod))
 	if req.resume {
-		pause = -1
+		pause = -1 - pause
 	}
 	args := []any{s.me, len(req.wanted), microsUp(req.horizon), req.epoch, req.given, microsUp(req.newest), pause, truth(req.told)}
 	args = append(args, req.rules.args...)

@@ -13,7 +13,8 @@
 --        starts wanted, horizon
 --        known epoch (0 = none), when the last start was given out then, and the newest start
 --          known, counted from now
---        pause: no start before that from now, 0 = none, -1 = resume; 1 if a report asked for it
+--        pause: no start before that from now, 0 = none; less: resume, then -1 less it; 1 if a
+--          report asked for it
 --        a number for all of the limits together
 --        n, then n units that costs are counted in
 --        n, then for each limit: kind, unit (0 = starts), amount, period, interval or rate, and
@@ -45,6 +46,7 @@ local STAND_BY = 3        -- so many behind the first ask, one after the other, 
 local MAX_LINE = 1024
 local PATIENCE = 1000000  -- a probe that is silent for so long has worked
 local MAX_QUOTAS = 16
+local MOST_LEFT = 2 ^ 50  -- of a quota; as much may be lacking
 local PARTS = 1048576     -- a bucket is kept in such parts of a unit
 local WINDOW, EVEN, COST, BUCKET = 1, 2, 3, 4
 
@@ -123,7 +125,7 @@ local function encode()
   end
   for _, e in ipairs(frees) do f[#f + 1], f[#f + 2], f[#f + 3] = e.at, e.serial, e.ident end
   for _, q in ipairs(quotas) do
-    f[#f + 1], f[#f + 2], f[#f + 3], f[#f + 4], f[#f + 5] = q.name, q.unit + 1, q.at, max(0, q.left), q.till
+    f[#f + 1], f[#f + 2], f[#f + 3], f[#f + 4], f[#f + 5] = q.name, q.unit + 1, q.at, max(0, q.left + MOST_LEFT), q.till
   end
   return pack('>' .. string.rep('I8', #f), unpack(f)), #f
 end
@@ -155,7 +157,7 @@ else
     at = at + 3
   end
   for i = 1, f[26] do
-    quotas[i] = {name = f[at + 1], unit = f[at + 2] - 1, at = f[at + 3], left = f[at + 4], till = f[at + 5]}
+    quotas[i] = {name = f[at + 1], unit = f[at + 2] - 1, at = f[at + 3], left = f[at + 4] - MOST_LEFT, till = f[at + 5]}
     at = at + 5
   end
 end
@@ -170,6 +172,7 @@ for i = #quotas, 1, -1 do
   if quotas[i].till <= now then table.remove(quotas, i) end
 end
 if s.trial == 1 and s.prober > 0 and s.probed <= now then s.trial = 0 end -- silence has worked
+if header ~= '' and wanted > 0 and span > s.span then changed = true end -- it has to outlast who waits
 s.span, s.calls, s.bytime = max(s.span, span), max(s.calls, calls), max(s.bytime, bytime)
 
 -- The ring. Entries are numbered from 0, of which the last s.kept are there. No entry that is
@@ -228,7 +231,7 @@ local function after(t)
   return lo
 end
 
--- Calls f for time and costs of the entries from i to before j.
+-- Calls f for time and costs of the entries from i to before j, until it returns true.
 local function each(i, j, f)
   while i < j do
     local m = min(64, j - i)
@@ -237,7 +240,7 @@ local function each(i, j, f)
       local at = decode(bytes, k * size + 1)
       local costs = {}
       for u = 1, #s.units do costs[u] = take('>I8', bytes, k * size + 1 + 8 * u) end
-      f(at, costs, i + k)
+      if f(at, costs) then return end
     end
     i = i + m
   end
@@ -370,7 +373,8 @@ local function shaken(i)
 end
 
 -- What a server said is left of its quotas, less what is on the record behind the start that it
--- answered. A cost that is taken back counts for it only if it is of a later time.
+-- answered: less than nothing, where more had started by when that was told. A cost that is taken
+-- back counts for it only if it is of a later time.
 
 local function drawn(q, all)
   for c, u in ipairs(s.units) do
@@ -405,7 +409,7 @@ local function put(at, costs, further)
     end
   end
   for _, u in ipairs(s.units) do u.pending = 0 end
-  for _, q in ipairs(quotas) do q.left = max(0, q.left - drawn(q, all)) end
+  for _, q in ipairs(quotas) do q.left = q.left - drawn(q, all) end
   local i = after(at)
   write(i, entry(at, s.serial, all) .. read(i, s.n - i))
   s.n, s.kept = s.n + 1, s.kept + 1
@@ -444,7 +448,7 @@ local function remove(i, at)
   give(at, function(q) return drawn(q, costs) end)
   for _, l in ipairs(limits) do
     if l.kind == EVEN and last then
-      l.rec.x = l.rec.x - l.rate
+      l.rec.x = min(l.rec.x - l.rate, max(now, newest() + l.rate)) -- with slots given back before
     elseif l.kind == COST then
       if i >= l.rec.x then l.rec.y = l.rec.y - cost_in(l, costs) else l.rec.x = l.rec.x - 1 end
     elseif l.kind == BUCKET then
@@ -472,13 +476,15 @@ end
 
 -- Pauses and losses.
 
+if pause < 0 then
+  s.resumes, s.resumed, changed = 0, s.resumed + 1, true
+  s.trial, quotas = 0, {}
+  pause = -1 - pause
+end
 if pause > 0 and now + pause > s.resumes then
   s.told = s.resumes > now and max(s.told, told) or told
   s.resumes, changed = now + pause, true
   s.trial, s.prober = s.told, 0
-elseif pause < 0 then
-  s.resumes, s.resumed, changed = 0, s.resumed + 1, true
-  s.trial, quotas = 0, {}
 end
 
 -- A caller knows of a record that cannot have expired, and it is gone or older than that: the
@@ -557,7 +563,7 @@ for _ = 1, arg() do
   if till > 0 and not (old and quotas[old].at > q.at) then -- the newest start's answer counts
     if old then table.remove(quotas, old) end
     local from = (find(q.at, serial) or after(q.at) - 1) + 1
-    each(from, s.n, function(_, all) q.left = max(0, q.left - drawn(q, all)) end)
+    each(from, s.n, function(_, all) q.left = q.left - drawn(q, all) end)
     if q.unit >= 0 or left == 0 then
       if #quotas == MAX_QUOTAS then table.remove(quotas, 1) end
       quotas[#quotas + 1] = q
@@ -574,7 +580,7 @@ local function used_up(costs)
     for i, id in ipairs(units) do
       if id == q.unit then cost = costs[i] end
     end
-    if cost > q.left then till = max(till, q.till) end
+    if cost > max(0, q.left) then till = max(till, q.till) end
   end
   return till
 end
@@ -601,13 +607,11 @@ local function due_in(l, costs, k)
   local at = 0
   if over > 0 then
     at = (u.pending > 0 and u.since or now) + l.period -- when all before has left
-    for i = r.x, s.n - 1 do
-      over = over - costs_at(i)[column[l.unit]]
-      if over <= 0 then
-        at = when(i) + l.period
-        break
-      end
-    end
+    each(r.x, s.n, function(t, all)
+      over = over - all[column[l.unit]]
+      if over <= 0 then at = t + l.period end
+      return over <= 0
+    end)
   end
   return max(full > 0 and now or 0, r.z, at) + full * l.period
 end
@@ -700,9 +704,10 @@ for w = 1, wanted do
     break
   end
   if free then
-    starts[#starts + 1], starts[#starts + 2] = at, free.serial
+    s.serial = (s.serial + 1) % SERIALS -- a new one: who gave it back may say so again
+    write(find(at, free.serial), entry(at, s.serial))
+    starts[#starts + 1], starts[#starts + 2] = at, s.serial
     table.remove(frees, 1)
-    changed = true
   else
     local serial = put(at, costs)
     starts[#starts + 1], starts[#starts + 2] = at, serial
@@ -755,7 +760,8 @@ if changed then
 elseif header == '' then
   s.epoch = 0
 end
-local reply = {s.epoch, now, s.resumes > now and s.resumes or 0, s.told, s.resumed, returned, ask}
+local pauses = s.resumes > now or s.trial == 1 and s.prober == me -- who probes may not have heard of it
+local reply = {s.epoch, now, pauses and s.resumes or 0, s.told, s.resumed, returned, ask}
 for _, r in ipairs(rooms) do reply[#reply + 1] = max(0, min(r, 9e15)) end
 for _, n in ipairs(starts) do reply[#reply + 1] = n end
 return reply

@@ -261,7 +261,7 @@ func (r *remote) fail(t *trip, err error, current bool, now time.Duration) {
 			r.trips.changes = r.trips.changes[over:]
 			r.counts.Lost += uint64(over)
 		}
-		r.trips.resume = r.trips.resume || t.resume && r.trips.pause <= now
+		r.trips.resume = r.trips.resume || t.resume
 		r.trips.due = true
 	}
 	if current {
@@ -378,12 +378,14 @@ func (t *trip) frees() bool {
 	return t.resume || slices.ContainsFunc(t.changes, func(c change) bool { return c.kind != charge })
 }
 
-// heedPauses takes in what others did about pauses.
+// heedPauses takes in what others did about pauses. A pause that this process began meanwhile is
+// not what they ended.
 func (r *remote) heedPauses(t *trip, answer reply, now time.Duration) {
-	if answer.resumed > r.trips.resumed {
+	own := t.pause > 0 && answer.resumes == answer.now+microsUp(t.pause)
+	if answer.resumed > r.trips.resumed && r.trips.pause <= now {
 		r.trips.resumed = answer.resumed
-		if !t.resume && r.paused > now && answer.resumes == 0 {
-			r.paused, r.agreed, r.trips.pause = longAgo, 0, 0
+		if !t.resume && !own && r.paused > now {
+			r.paused, r.agreed = longAgo, 0
 			r.queue.Resume(now)
 		}
 	}
@@ -391,8 +393,7 @@ func (r *remote) heedPauses(t *trip, answer reply, now time.Duration) {
 		return
 	}
 	r.agreed = answer.resumes
-	own := t.pause > 0 && answer.resumes == answer.now+microsUp(t.pause)
-	if until := add(now, micros(answer.resumes-answer.now)); !own && until > r.paused {
+	if until := add(now, micros(max(0, answer.resumes-answer.now))); !own && until > r.paused {
 		r.paused = until
 		r.pauseBegan(now)
 		r.queue.Pause(now, until, answer.told)

@@ -117,8 +117,8 @@ type Queue interface {
 	// Waiting returns how many wait.
 	Waiting() int
 
-	// Pause begins or lengthens a pause of which the Gate has heard; told says that it was
-	// by a report.
+	// Pause begins or lengthens a pause of which the Gate has heard, which may be over by now;
+	// told says that it was by a report.
 	Pause(now, until time.Duration, told bool)
 
 	// Resume ends it.
