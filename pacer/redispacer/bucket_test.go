@@ -174,3 +174,29 @@ func TestABucketThatWasNotAskedForLong(t *testing.T) {
 		}
 	})
 }
+
+// Where it takes more starts to leave a window than are looked at, a start comes no sooner for
+// it, and later only where they lie so close that the next look is a millisecond later.
+func TestALargeCostThatManyStartsHoldUpStartsInTime(t *testing.T) {
+	for apart, late := range map[time.Duration]time.Duration{ms: ms, 40 * ms: 0} {
+		t.Run(apart.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRedis(t)
+				f.with(t, "WALK = 8192", "WALK = 3")
+				p := mustNew(t, f, Config{Limits: []pacer.Limit{tokens(10, time.Second)}})
+				for range 10 {
+					if err := p.Wait(pacer.WithCost(t.Context(), "tokens", 1)); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(apart)
+				}
+				began := time.Now()
+				err := p.Wait(pacer.WithCost(t.Context(), "tokens", 10))
+				got, want := time.Since(began), time.Second-apart // when the last has left
+				if err != nil || got < want || got > want+late {
+					t.Errorf("started after %v, want %v: %v", got, want, err)
+				}
+			})
+		})
+	}
+}

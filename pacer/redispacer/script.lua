@@ -35,6 +35,7 @@ local SLACK = 32          -- entries beyond the largest number of calls, so that
 local STEP = 65536        -- entries that a ring grows by at most, so that nobody is held up
 local MOVED = 8192        -- entries that giving back a start may move
 local LOOK = 16384        -- entries that a limit which is new here looks back at
+local WALK = 8192         -- entries of a window that it is looked for when enough of their costs have left
 local MARGIN = 2000000    -- the record outlives what is known of it by that, so that nobody takes an expiry for a loss
 local UNHEARD = 100000    -- how long others may go on with starts of a record that was lost, not having heard
 local MAX_HOLD = 5000000  -- longest standstill after a loss
@@ -231,7 +232,7 @@ local function after(t)
   return lo
 end
 
--- Calls f for time and costs of the entries from i to before j, until it returns true.
+-- Calls f for time and costs of the entries from i to before j.
 local function each(i, j, f)
   while i < j do
     local m = min(64, j - i)
@@ -240,7 +241,7 @@ local function each(i, j, f)
       local at = decode(bytes, k * size + 1)
       local costs = {}
       for u = 1, #s.units do costs[u] = take('>I8', bytes, k * size + 1 + 8 * u) end
-      if f(at, costs) then return end
+      f(at, costs)
     end
     i = i + m
   end
@@ -585,6 +586,30 @@ local function used_up(costs)
   return till
 end
 
+-- When so much will have left a window of costs, nil where that is more than is there. Of very many
+-- starts it is only known that it is not soon.
+local function left(l, much)
+  local known = memo[l]
+  if known and known.much == much then return known.at end
+  local i, stop, at = l.rec.x, min(s.n, l.rec.x + WALK), nil
+  local more = much
+  while i < stop and not at do
+    local m = min(256, stop - i)
+    local bytes = read(i, m)
+    for e = 1, m * size, size do
+      more = more - take('>I8', bytes, e + 8 * column[l.unit])
+      if more <= 0 then
+        at = decode(bytes, e) + l.period
+        break
+      end
+    end
+    i = i + m
+  end
+  if not at and stop < s.n then at = max(when(stop - 1) + l.period, now + horizon + 1000) end
+  memo[l] = {much = much, at = at}
+  return at
+end
+
 -- When limits have room for a start of these costs, after k more of that kind.
 
 local function due_in(l, costs, k)
@@ -605,14 +630,7 @@ local function due_in(l, costs, k)
   local u = s.units[column[l.unit]]
   local over = r.y + u.pending + cost * (k % fit + 1) - l.amount
   local at = 0
-  if over > 0 then
-    at = (u.pending > 0 and u.since or now) + l.period -- when all before has left
-    each(r.x, s.n, function(t, all)
-      over = over - all[column[l.unit]]
-      if over <= 0 then at = t + l.period end
-      return over <= 0
-    end)
-  end
+  if over > 0 then at = left(l, over) or (u.pending > 0 and u.since or now) + l.period end -- when all before has left
   return max(full > 0 and now or 0, r.z, at) + full * l.period
 end
 
