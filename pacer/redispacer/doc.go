@@ -8,10 +8,12 @@
 //
 // A [Pacer] is a pacer.Pacer whose limits are kept in Redis. The queue, its order, MaxInFlight,
 // reports, outages and Stats are those of package pacer, and so are Wait, Acquire and Slot; hand
-// it to pacedhttp.Pace, or make its embedded Pacer the Parent of others: tenants and priorities
-// work over Redis as they do in one process. A pacer.Keyed may hold them, a quota for each tenant:
-// what it forgets Redis remembers. Where one process has the quota for itself, package
-// pacer needs no server and costs less.
+// it to pacedhttp.Pace, or make its embedded Pacer the Parent of others, as in
+// pacer.Config{Parent: p.Pacer}: tenants and priorities work over Redis as they do in one process,
+// but that TryAcquire and Allow of such a pacer do not ask Redis, and find only a start that is
+// reserved already. A pacer.Keyed may hold redispacers, a quota for each tenant: what it forgets
+// Redis remembers. Where one process has the quota for itself, package pacer needs no server and
+// costs less.
 //
 // # What a Pacer guarantees
 //
@@ -32,7 +34,8 @@
 // wait longer has a place in line and is told when to ask again, at most a second later. No start
 // comes before the time that it was reserved for; by how much it comes later is the time that the
 // answer took, or the machine was late. Windows of starts, as the API sees them, differ from
-// those on the record by as much as that varies.
+// those on the record by as much as that varies: Config.Margin is for that. Where an API is strict
+// and machines are busy, 50 ms are not too many, and an Even limit has less to lose.
 //
 // What was reserved goes back when nobody is left for it, and whoever asks next has it while it
 // lies ahead. Cancel gives a start back as well, and Settle what a start did not cost, both while
@@ -45,7 +48,8 @@
 // like round trips they share equally, within 20 %, and so does one that is far away, as long as
 // it has callers enough for its round trip: of four processes of 20 callers one 200 ms away had a
 // quarter of 100 even starts a second. Of a burst it had 0.13 to 0.23, since its callers are on
-// their way when that is taken. The line has room for 1,024 processes; more are served as they
+// their way when that is taken. In the first Period after a pause that a report began the process
+// that probed has most of the starts, since it is a step ahead. The line has room for 1,024 processes; more are served as they
 // come. In each process callers start in order of arrival.
 //
 // A caller whose deadline comes before any start could is refused at once, or when Redis has
@@ -69,8 +73,9 @@
 // # Deployments that change limits
 //
 // While processes differ in their Limits, each holds its own starts to its own, counting the
-// starts of all. The stricter gets what the looser leaves, which may be nothing. A limit that
-// nobody had before counts what is still on the record; a unit that is new begins empty.
+// starts of all. The stricter gets what the looser leaves, which may be nothing: where callers wait
+// for many Periods while those of another process start, look whether their Limits differ. A limit
+// that nobody had before counts what is still on the record; a unit that is new begins empty.
 //
 // # When Redis fails
 //
@@ -84,15 +89,18 @@
 //
 // While Redis is away, the quota holds only as far as the Fallbacks hold to their shares:
 // n processes with Calls/n each. Its starts are not counted later, so the windows during
-// which Redis goes and comes back may hold up to one share more of each process. The pacer's own
-// queue, pauses and flights go on. A call that the Fallback let start says so, and why: its slot by
+// which Redis goes and comes back may hold up to one share more of each process: where the API
+// refuses that, give them less, evenly (pacer.Drip). What a start by a Fallback cost is not settled
+// here: its slot's Settle is false. pacedhttp.Retry ends a call that got ErrUnavailable, as it does
+// where any pacer refuses, with a pacedhttp.PaceError. The pacer's own queue, pauses and flights go on. A call that the Fallback let start says so, and why: its slot by
 // [pacer.Slot.Fallback], pacedhttp.Observe in SlotAcquired, pacedhttp.Log in the slot's record and
 // in one warning a minute, package otelpacedhttp on its spans.
 //
 // The first answer over a connection takes several round trips and may take 3 s; [Pacer.Warm] is
 // there to have that behind one. A call that the client repeats may reserve
 // twice, and what Redis said of the first is heard late. That breaks no limit, and loses a
-// start: set MaxRetries to -1 and DialerRetries to 1 in its options.
+// start: set MaxRetries to -1 and DialerRetries to 1 in its options. What it logs by itself of a
+// server that is gone, redis/v9/logging.Disable ends.
 // ContextTimeoutEnabled lets it drop a call as soon as nobody waits for it any more. A pool of
 // ten connections is enough for a Pacer.
 //

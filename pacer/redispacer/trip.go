@@ -250,7 +250,8 @@ func (r *remote) arrive(t *trip, answer reply, err error) {
 	r.queue.Wake()
 }
 
-// fail keeps for the next time what the round trip was to tell: told twice it does no harm.
+// fail keeps for the next time what the round trip was to tell. Told twice it breaks no limit, though
+// what was charged then counts twice.
 func (r *remote) fail(t *trip, err error, current bool, now time.Duration) {
 	r.counts.Failures++
 	r.trips.answered = false
