@@ -9,7 +9,7 @@ import (
 )
 
 // A start that is missed by more than tooLate, by a process that was stopped or an answer
-// that took so long, is given up: to make up for all that were missed would be a bunch.
+// that took so much longer than others, is given up: to make up for all that were missed would be a bunch.
 const tooLate = time.Second
 
 // A remote is the gate between a pacer's queue and starts that are kept in Redis. All but the
@@ -118,7 +118,7 @@ func (r *remote) Settle(now, at time.Duration, unit, from, to int) bool {
 	return true
 }
 
-// Pause implements [gate.Gate]. What is reserved within the pause goes back.
+// Pause implements [gate.Gate]. What is reserved goes back.
 func (r *remote) Pause(until time.Duration, told bool) bool {
 	if until <= r.paused {
 		return false
@@ -131,16 +131,10 @@ func (r *remote) Pause(until time.Duration, told bool) bool {
 	return true
 }
 
-// pauseBegan gives back what is reserved within the pause, and has Redis asked now and then
-// whether it has ended before its time.
+// pauseBegan gives back what is reserved, and has Redis asked now and then whether the pause has
+// ended before its time.
 func (r *remote) pauseBegan(now time.Duration) {
-	r.reserved = slices.DeleteFunc(r.reserved, func(s reserved) bool {
-		if s.due < r.paused {
-			r.change(s.back())
-			return true
-		}
-		return false
-	})
+	r.giveBack(0)
 	if r.paused-now > poll && !r.trips.polling {
 		r.trips.polling = true
 		time.AfterFunc(poll, r.pollPause)

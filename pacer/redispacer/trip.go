@@ -87,8 +87,10 @@ func (r *remote) later(in time.Duration) {
 	time.AfterFunc(in, func() {
 		r.queue.Lock()
 		defer r.queue.Unlock()
-		r.trips.later, r.trips.due = false, true
-		r.soon()
+		r.trips.later = false
+		if !r.toldAll(r.queue.Now()) {
+			r.tell(true)
+		}
 	})
 }
 
@@ -270,14 +272,12 @@ func (r *remote) fail(t *trip, err error, current bool, now time.Duration) {
 		r.readTopology()
 		r.trips.generation++
 		r.trips.asked = 0
-		r.next, r.rooms = longAgo, nil
+		r.next = longAgo
 	}
 }
 
 func (r *remote) succeed(t *trip, now time.Duration) {
-	if r.health.cause != nil {
-		r.lent.giveBack()
-	}
+	r.lent.giveBack()
 	r.health.succeeded()
 	r.trips.answered = true
 	if t.warm {
@@ -327,14 +327,13 @@ func (r *remote) heed(t *trip, answer reply, now time.Duration) {
 		r.trips.epoch, r.trips.learned, r.trips.newest, r.trips.lives = answer.epoch, now, now, 0
 		r.trips.resumed = answer.resumed
 		if r.paused > now {
-			r.trips.pause = max(r.trips.pause, r.paused) // it was lost with the rest
+			r.trips.pause = r.paused // it was lost with the rest
 			r.tell(true)
 		}
 	}
 	r.counts.Returned += uint64(answer.returned)
-	overtaken := answer.now < r.trips.heard // what it says of others has been said anew since
-	r.trips.heard = max(r.trips.heard, answer.now)
-	if !overtaken {
+	if answer.now >= r.trips.heard { // else what it says of others has been said anew since
+		r.trips.heard = answer.now
 		r.heedPauses(t, answer, now)
 		if t.rules == r.rules {
 			r.heedPlace(t, answer, now)
@@ -346,24 +345,19 @@ func (r *remote) heed(t *trip, answer reply, now time.Duration) {
 		r.trips.given = max(r.trips.given, answer.now)
 		r.trips.newest = max(r.trips.newest, due)
 		r.trips.lives = max(r.trips.lives, add(soonest, 2*r.rules.span))
-		if t.late || soonest < now-tooLate || due < r.paused || t.rules != r.rules {
+		if t.late || soonest < now-tooLate-r.trips.took || due < r.paused || t.rules != r.rules {
 			r.change(g.back())
 			continue
 		}
 		r.reserved = insert(r.reserved, reserved{g, due, t.wanted[i]})
 	}
-	if r.queue.Waiting() < len(r.reserved) {
-		r.Left()
-	}
+	r.Left()
 }
 
 // heedPlace takes in when to ask again, and when there is room.
 func (r *remote) heedPlace(t *trip, answer reply, now time.Duration) {
-	switch {
-	case len(t.wanted) > 0 && answer.ask > 0:
+	if len(t.wanted) > 0 || t.frees() {
 		r.next = add(now, answer.ask)
-	case len(t.wanted) > 0 || t.frees():
-		r.next = longAgo
 	}
 	r.rooms, r.roomsFor = r.rooms[:0], nil
 	for _, room := range answer.rooms {
@@ -414,7 +408,7 @@ func (r *remote) forget() {
 // warm makes one call of the script that asks for nothing.
 func (r *remote) warm(ctx context.Context) error {
 	r.queue.Lock()
-	t := &trip{request: request{rules: r.rules, horizon: minHorizon, sent: r.queue.Now()}, generation: -1}
+	t := &trip{request: request{rules: r.rules, sent: r.queue.Now()}, generation: -1}
 	r.queue.Unlock()
 	answer, err := r.script.run(ctx, t.request)
 	if err != nil {
