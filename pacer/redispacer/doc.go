@@ -49,8 +49,8 @@
 // it has callers enough for its round trip: of four processes of 20 callers one 200 ms away had a
 // quarter of 100 even starts a second. Of a burst it had 0.13 to 0.23, since its callers are on
 // their way when that is taken. In the first Period after a pause that a report began the process
-// that probed has most of the starts, since it is a step ahead. The line has room for 1,024 processes; more are served as they
-// come. In each process callers start in order of arrival.
+// that probed has most of the starts, since it is a step ahead. The line has room for 1,024
+// processes; more are served as they come. In each process callers start in order of arrival.
 //
 // A caller whose deadline comes before any start could is refused at once, or when Redis has
 // answered. What other processes reserve meanwhile is not foreseen: such a caller is refused
@@ -92,9 +92,10 @@
 // which Redis goes and comes back may hold up to one share more of each process: where the API
 // refuses that, give them less, evenly (pacer.Drip). What a start by a Fallback cost is not settled
 // here: its slot's Settle is false. pacedhttp.Retry ends a call that got ErrUnavailable, as it does
-// where any pacer refuses, with a pacedhttp.PaceError. The pacer's own queue, pauses and flights go on. A call that the Fallback let start says so, and why: its slot by
-// [pacer.Slot.Fallback], pacedhttp.Observe in SlotAcquired, pacedhttp.Log in the slot's record and
-// in one warning a minute, package otelpacedhttp on its spans.
+// where any pacer refuses, with a pacedhttp.PaceError. The pacer's own queue, pauses and flights
+// go on. A call that the Fallback let start says so, and why: its slot by [pacer.Slot.Fallback],
+// pacedhttp.Observe in SlotAcquired, pacedhttp.Log in the slot's record and in one warning a minute,
+// package otelpacedhttp on its spans.
 //
 // The first answer over a connection takes several round trips and may take 3 s; [Pacer.Warm] is
 // there to have that behind one. A call that the client repeats may reserve

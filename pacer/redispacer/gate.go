@@ -9,7 +9,8 @@ import (
 )
 
 // A start that is missed by more than tooLate, by a process that was stopped or an answer
-// that took so much longer than others, is given up: to make up for all that were missed would be a bunch.
+// that took so much longer than others, is given up: to make up for all that were missed would
+// be a bunch.
 const tooLate = time.Second
 
 // A remote is the gate between a pacer's queue and starts that are kept in Redis. All but the
@@ -220,23 +221,3 @@ func (r *remote) giveBack(n int) {
 	r.reserved = slices.Delete(r.reserved, n, len(r.reserved))
 	r.next = longAgo // others ask now; so do we
 }
-
-// change has a change told to Redis: at once if somebody may start by it, else with the next
-// request for a start, or in a while.
-func (r *remote) change(c change) {
-	r.trips.changes = append(r.trips.changes, c)
-	r.tell(c.kind == giveBack || c.kind == probed)
-}
-
-// tell has what is to be told carried to Redis, at once or in a while.
-func (r *remote) tell(atOnce bool) {
-	if atOnce {
-		r.trips.due = true
-		r.soon()
-	} else {
-		r.later(ride)
-	}
-}
-
-// ride is how long what is to be told waits for a request that it can ride along with.
-const ride = 100 * time.Millisecond
