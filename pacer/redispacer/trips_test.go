@@ -3,6 +3,7 @@ package redispacer
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -594,7 +595,13 @@ func TestWhileRedisFailsNothingItSaidRefusesAnybody(t *testing.T) {
 		fallback := pacer.Drip(1, time.Minute)
 		p := mustNew(t, f, Config{Limits: burst(1, time.Hour), Fallback: fallback})
 		slot := acquired(t, p)
-		f.fail = func(int) error { return errors.New("connection refused") }
+		var back atomic.Bool
+		f.fail = func(int) error {
+			if back.Load() {
+				return nil
+			}
+			return errors.New("connection refused")
+		}
 		slot.Cancel()
 		synctest.Wait()
 		ctx, cancel := contextWithTimeout(t, time.Second)
@@ -607,7 +614,7 @@ func TestWhileRedisFailsNothingItSaidRefusesAnybody(t *testing.T) {
 		if got := fallback.Stats().Waiting; got != 1 {
 			t.Errorf("%d wait at the Fallback, want 1", got)
 		}
-		f.fail = nil
+		back.Store(true)
 		time.Sleep(maxProbe)
 		synctest.Wait()
 		if got := fallback.Stats().Waiting; got != 0 {
