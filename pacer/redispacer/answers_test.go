@@ -304,6 +304,10 @@ func TestWhatIsToBeToldWaitsForAProbe(t *testing.T) {
 		probe := callAfter(t.Context(), p)
 		before := p.Stats().Shared.RoundTrips
 		slot.Cancel()
+		synctest.Wait()
+		if got := p.Stats().Shared.RoundTrips - before; got != 0 {
+			t.Errorf("%d round trips beside a probe", got)
+		}
 		if err := <-probe; err != nil || time.Since(began) != 100*ms {
 			t.Errorf("the probe started after %v, want 100ms: %v", time.Since(began), err)
 		}

@@ -270,3 +270,37 @@ func TestHowMuchIsKeptThatCannotBeTold(t *testing.T) {
 		r.trips.changes = nil
 	})
 }
+
+// The Fallback's starts are one caller's each, however many wait.
+func TestTheFallbackPacesAllWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, p := fallen(t, pacer.Drip(1, time.Second), burst(100, time.Second)...)
+		got := starts(t, p, 3)
+		for i, at := range got {
+			if at != time.Duration(i)*time.Second {
+				t.Errorf("started after %v, want one a second", got)
+			}
+		}
+		f.fail = nil
+		time.Sleep(time.Second)
+	})
+}
+
+// What it lent is its own again when Redis is back.
+func TestWhatTheFallbackLentGoesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fallback := pacer.Burst(1, time.Hour)
+		f, p := fallen(t, fallback, burst(100, time.Second)...)
+		slot, err := fallback.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.remote.queue.Lock()
+		p.remote.lent.have, p.remote.lent.slot = true, slot
+		p.remote.queue.Unlock()
+		f.fail = nil
+		if err := p.Warm(t.Context()); err != nil || !fallback.Allow() {
+			t.Errorf("a start that nobody took is not given back: %v", err)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pacedhttp/pacedhttp/pacer"
+	"github.com/pacedhttp/pacedhttp/quota"
 )
 
 // begun is a round trip of p, as it is sent.
@@ -40,6 +41,8 @@ func TestARecordIsKnownForTwoPeriods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRedis(t)
 		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		starts(t, p, 1)
+		time.Sleep(time.Second)
 		delays(f, 100*ms) // the start may have been that much sooner
 		starts(t, p, 1)
 		time.Sleep(1900*ms - 1)
@@ -372,6 +375,7 @@ func TestPausesThatCrossOnTheirWay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFakeRedis(t)
 				p, other := pair(t, f, burst(100, time.Second)...)
+				starts(t, p, 1)
 				began := time.Now()
 				tt.do(f, p, other)
 				time.Sleep(200 * ms)
@@ -638,5 +642,210 @@ func TestRoundTripsMayTakeMoreThanASecond(t *testing.T) {
 			cancel()
 		}
 		time.Sleep(time.Minute)
+	})
+}
+
+// A Resume that Redis could not be told is told later, unless a pause has begun since.
+func TestAResumeThatFailsIsToldLater(t *testing.T) {
+	for name, tt := range map[string]struct {
+		pause time.Duration // of this process, since
+		want  time.Duration
+	}{"as it is": {0, time.Second}, "unless a pause is newer": {5 * time.Second, 30 * time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRedis(t)
+				p, other := pair(t, f, burst(100, time.Second)...)
+				starts(t, p, 1)
+				other.PauseUntil(time.Now().Add(30 * time.Second))
+				synctest.Wait()
+				began := time.Now()
+				f.delay = func(int) (time.Duration, time.Duration) { return ms, 0 }
+				f.fail = func(int) error {
+					if time.Since(began) < 50*ms {
+						return errors.New("connection refused")
+					}
+					return nil
+				}
+				p.Resume()
+				synctest.Wait()
+				if tt.pause > 0 {
+					p.PauseUntil(began.Add(tt.pause))
+				}
+				time.Sleep(time.Second)
+				f.delay = nil
+				third := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+				starts(t, third, 1)
+				if got := time.Since(began).Round(10 * ms); got != tt.want {
+					t.Errorf("another process started after %v, want %v", got, tt.want)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// Nor is a first answer waited for less long than others may take, and a connection that failed is
+// new again.
+func TestHowLongAnAnswerIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := mustNew(t, newFakeRedis(t), Config{Limits: burst(100, time.Second), Timeout: 10 * time.Second})
+		if got := p.remote.patience(); got != 10*time.Second {
+			t.Errorf("for the first %v, want the 10s of Config.Timeout", got)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(100, time.Second), Timeout: 40 * ms})
+		starts(t, p, 1)
+		delays(f, 50*ms)
+		if err := p.Wait(t.Context()); !errors.Is(err, ErrUnavailable) || p.remote.patience() != coldTimeout {
+			t.Errorf("after a failure %v, want %v: %v", p.remote.patience(), coldTimeout, err)
+		}
+		time.Sleep(time.Second)
+	})
+	synctest.Test(t, func(t *testing.T) { // what was in vain is waited for twice as long, though no answer ever comes
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+		for range 2 {
+			starts(t, p, 1)
+		}
+		delays(f, time.Hour)
+		_ = p.Wait(t.Context())
+		time.Sleep(firstProbe)
+		starts(t, p, 1)
+		if got, want := p.remote.patience(), 2*minTimeout; got != want && got != want*7/8 {
+			t.Errorf("%v, want %v", got, want)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+// One answer that is long in coming says little of the next.
+func TestARoundTripIsMeasuredByMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(100, time.Second)})
+		for i, want := range []time.Duration{0, 4 * ms, 4 * ms, 4*ms + 625*time.Microsecond} {
+			delays(f, []time.Duration{4 * ms, 4 * ms, 4 * ms, 200 * ms}[i])
+			starts(t, p, 1)
+			if got := p.Stats().Shared.RoundTrip; got != want {
+				t.Errorf("after %d answers %v, want %v", i+1, got, want)
+			}
+		}
+	})
+}
+
+// An answer by other limits says nothing of where there is room by these.
+func TestAnAnswerByOtherLimitsSaysNothingOfThese(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(1, time.Hour)})
+		starts(t, p, 1)
+		delays(f, 100*ms)
+		waits := callAfter(t.Context(), p)
+		if err := p.SetLimits(pacer.Limit{Calls: 50, Period: time.Second}, tokens(100, time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * ms)
+		began := time.Now()
+		if err := <-waits; err != nil || time.Since(began) > 50*ms {
+			t.Errorf("started after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+// Reserved starts of a record that is lost are lost with it, and the standstill is one for the
+// newest of them.
+func TestReservedStartsAreLostWithTheirRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		starts(t, p, 1)
+		waits := callAfter(t.Context(), p)
+		time.Sleep(995 * ms) // due within the horizon
+		synctest.Wait()
+		if got := p.Stats().Shared.Reserved; got != 1 {
+			t.Fatalf("%d reserved, want 1", got)
+		}
+		f.flush()
+		time.Sleep(ms)
+		began := time.Now()
+		begun(p) // hears of it
+		if err := <-waits; err != nil || time.Since(began) != 4*ms+1100*ms {
+			t.Errorf("started after %v, want 1.1s behind what was lost: %v", time.Since(began), err)
+		}
+		if got := p.Stats().Shared.Lost; got != 1 {
+			t.Errorf("%d lost, want 1", got)
+		}
+	})
+}
+
+// What is known of room is of who could not start, and no later than it is.
+func TestWhatIsKnownOfRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		r := p.remote
+		sent := r.queue.Now()
+		delays(f, 100*ms)
+		starts(t, p, 1)
+		if got := r.Due(0) - sent; got != time.Second {
+			t.Errorf("room %v after it was asked for, want 1s", got)
+		}
+		asks := &trip{request: request{wanted: [][]int{{10}, {50}, {90}}}}
+		for n, want := range []int{10, 50, 90} {
+			if r.heedPlace(asks, reply{starts: make([]granted, n)}, 0); len(r.roomsFor) != 1 || r.roomsFor[0] != want {
+				t.Errorf("known of costs %v after %d starts, want %d", r.roomsFor, n, want)
+			}
+		}
+		if r.heedPlace(asks, reply{starts: make([]granted, 3)}, 0); r.roomsFor != nil {
+			t.Errorf("known of costs %v, though all may start", r.roomsFor)
+		}
+	})
+}
+
+// By other limits nothing is reserved any more, and what has started may be settled in their units.
+func TestOtherLimitsTakeEffectAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := mustNew(t, newFakeRedis(t), Config{Limits: burst(1, time.Second)})
+		slot := acquired(t, p)
+		waits := callAfter(t.Context(), p)
+		time.Sleep(995 * ms) // due within the horizon
+		synctest.Wait()
+		if got := p.Stats().Shared.Reserved; got != 1 {
+			t.Fatalf("%d reserved, want 1", got)
+		}
+		if err := p.SetLimits(pacer.Limit{Calls: 1, Period: time.Minute}, tokens(100, time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Stats().Shared.Reserved; got != 0 {
+			t.Errorf("%d reserved by what is no limit any more", got)
+		}
+		slot.Settle("tokens", 10)
+		slot.Report(pacer.Outcome{Quotas: []quota.State{{Unit: "tokens", Remaining: 10, Reset: time.Second}}})
+		began := time.Now()
+		if err := <-waits; err != nil || time.Since(began) != time.Minute-995*ms {
+			t.Errorf("started after %v, want a minute after the first: %v", time.Since(began), err)
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+// Who does not wait does not stand in line.
+func TestWhereOthersWaitNoAnswerIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis(t)
+		p := mustNew(t, f, Config{Limits: burst(1, time.Second)})
+		starts(t, p, 1)
+		f.delay = func(int) (time.Duration, time.Duration) { return 50 * ms, 50 * ms }
+		waits := callAfter(t.Context(), p)
+		began := time.Now()
+		if _, err := p.TryAcquire(t.Context()); !errors.Is(err, pacer.ErrNotNow) || time.Since(began) != 0 {
+			t.Errorf("got %v after %v, want ErrNotNow at once", err, time.Since(began))
+		}
+		if p.Allow() || time.Since(began) != 0 {
+			t.Errorf("an answer after %v, want that it may not at once", time.Since(began))
+		}
+		<-waits
 	})
 }
