@@ -789,6 +789,8 @@ func TestWhatIsKnownOfRoom(t *testing.T) {
 		sent := r.queue.Now()
 		delays(f, 100*ms)
 		starts(t, p, 1)
+		r.queue.Lock()
+		defer r.queue.Unlock()
 		if got := r.Due(0) - sent; got != time.Second {
 			t.Errorf("room %v after it was asked for, want 1s", got)
 		}
