@@ -156,10 +156,10 @@ func TestWhatIsSaidLastOfAQuotaIsTold(t *testing.T) {
 			t.Errorf("%d to tell, want 2", got)
 		}
 		synctest.Wait()
-		calls := f.calls
+		before := p.Stats().Shared.RoundTrips
 		time.Sleep(told)
-		if f.calls != calls+1 {
-			t.Errorf("%d round trips to tell it, want 1 in a while", f.calls-calls)
+		if got := p.Stats().Shared.RoundTrips - before; got != 1 {
+			t.Errorf("%d round trips to tell it, want 1 in a while", got)
 		}
 		began := time.Now()
 		starts(t, other, 3)
@@ -193,12 +193,12 @@ func TestHowOftenAPauseIsAskedFor(t *testing.T) {
 				p.PauseUntil(time.Now().Add(tt.pause / 2))
 				p.PauseUntil(time.Now().Add(tt.pause))
 				synctest.Wait()
-				before := f.calls
+				before := p.Stats().Shared.RoundTrips
 				if tt.waits {
 					callAfter(t.Context(), p)
 				}
 				time.Sleep(10 * time.Second)
-				if got := f.calls - before; got != tt.want {
+				if got := int(p.Stats().Shared.RoundTrips - before); got != tt.want {
 					t.Errorf("%d calls, want %d", got, tt.want)
 				}
 			})
@@ -227,9 +227,11 @@ func TestRoomIsKnownOfTheLimitsThatAre(t *testing.T) {
 				if err := change(p, slot); err != nil {
 					t.Fatal(err)
 				}
+				p.remote.queue.Lock()
 				if got := p.remote.Due(0); got != longAgo {
 					t.Errorf("room at %v, want that nothing is known", got)
 				}
+				p.remote.queue.Unlock()
 				time.Sleep(time.Second)
 			})
 		})

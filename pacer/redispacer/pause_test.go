@@ -215,8 +215,12 @@ func TestAPauseGivesBackWhatItCovers(t *testing.T) {
 // Who ends a pause and begins a shorter one shortens it, for all.
 func TestResumeAndAPauseShortenWhatThereWas(t *testing.T) {
 	for name, pause := range map[string]func(f *fakeRedis, a, b *Pacer, until time.Time){
-		"by one process": func(_ *fakeRedis, a, _ *Pacer, until time.Time) { a.PauseUntil(until) },
-		"by two": func(_ *fakeRedis, _, b *Pacer, until time.Time) {
+		"by one process": func(_ *fakeRedis, a, _ *Pacer, until time.Time) {
+			a.Resume()
+			a.PauseUntil(until)
+		},
+		"by two": func(_ *fakeRedis, a, b *Pacer, until time.Time) {
+			a.Resume()
 			synctest.Wait()
 			b.PauseUntil(until)
 		},
@@ -229,6 +233,7 @@ func TestResumeAndAPauseShortenWhatThereWas(t *testing.T) {
 				}
 				return nil
 			}
+			a.Resume()
 			synctest.Wait()
 			a.PauseUntil(until)
 		},
@@ -242,7 +247,6 @@ func TestResumeAndAPauseShortenWhatThereWas(t *testing.T) {
 				a.PauseUntil(began.Add(time.Minute))
 				synctest.Wait()
 				waits := callAfter(t.Context(), waiting)
-				a.Resume()
 				pause(f, a, b, began.Add(5*time.Second))
 				synctest.Wait()
 				for name, result := range map[string]<-chan error{"waited": waits, "came later": callAfter(t.Context(), late)} {

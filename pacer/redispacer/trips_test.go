@@ -82,17 +82,20 @@ func TestARoundTripAsksForAtMost256Starts(t *testing.T) {
 		f := newFakeRedis(t)
 		p := mustNew(t, f, Config{Limits: burst(1000, time.Second)})
 		f.delay = func(int) (time.Duration, time.Duration) { return 100 * ms, 0 }
+		var got []int
+		f.ran = func() { got = append(got, len(f.entries())) }
 		for range 600 {
 			go func() { _ = p.Wait(t.Context()) }()
 		}
-		var got []int
-		f.ran = func() { got = append(got, len(f.entries())) }
 		time.Sleep(time.Second)
+		synctest.Wait()
 		for i := 1; i < len(got); i++ {
 			if n := got[i] - got[i-1]; n > maxBatch {
 				t.Errorf("%d starts by one round trip, want %d at most", n, maxBatch)
 			}
 		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if n := len(f.entries()); n != 600 {
 			t.Errorf("%d starts, want 600: %v", n, got)
 		}
@@ -107,16 +110,19 @@ func TestAProbeAsksForOneStart(t *testing.T) {
 		f.fail = func(int) error { return errors.New("connection refused") }
 		starts(t, p, 1)
 		f.fail = nil
-		f.drop = func(int) bool { return true }
+		began := time.Now()
+		f.drop = func(int) bool { return time.Since(began) <= firstProbe }
 		for range 5 {
 			go func() { _ = p.Wait(t.Context()) }()
 		}
 		time.Sleep(firstProbe)
 		synctest.Wait()
-		if got := len(f.entries()); got != 1 {
-			t.Errorf("%d starts by a probe, want 1", got)
+		f.mu.Lock()
+		n := len(f.entries())
+		f.mu.Unlock()
+		if n != 1 {
+			t.Errorf("%d starts by a probe, want 1", n)
 		}
-		f.drop = nil
 		time.Sleep(5 * time.Second)
 	})
 }
@@ -326,16 +332,17 @@ func TestPausesThatCrossOnTheirWay(t *testing.T) {
 			synctest.Wait()
 			first := f.calls
 			f.delay = func(call int) (time.Duration, time.Duration) {
-				if call == first {
+				switch call {
+				case first:
 					return 0, 10 * ms
+				case first + 1:
+					return 20 * ms, 0
 				}
-				return 20 * ms, 0
+				return 0, 0
 			}
 			begun(p)
 			time.Sleep(ms)
 			p.Resume()
-			time.Sleep(30 * ms)
-			f.delay = nil
 		}, 0},
 		{"ended and begun again at once", func(f *fakeRedis, p, other *Pacer) {
 			p.Resume()
